@@ -1,0 +1,10 @@
+namespace Octet.Cli;
+
+internal static class Program
+{
+    private static int Main()
+    {
+        Console.WriteLine("octet");
+        return 0;
+    }
+}

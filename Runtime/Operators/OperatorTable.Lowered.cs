@@ -1,0 +1,8 @@
+namespace Octet.Runtime.Operators;
+
+internal static partial class OperatorTable
+{
+    private static Operator[] Lowered() =>
+    [
+    ];
+}
