@@ -1,0 +1,157 @@
+using Octet.Kernels.Cpu;
+using Octet.Kernels.Geometry;
+using Octet.Kernels.QGemm;
+
+namespace Octet.Kernels.QConv;
+
+/// <summary>How a convolution reads its input.</summary>
+internal enum QConvForm
+{
+    /// <summary>A matrix product of pixels and weights.</summary>
+    Pointwise,
+
+    /// <summary>One address per window tap, straight into the input; taps in the padding point to a row of zero points.</summary>
+    Indirect,
+
+    /// <summary>One address per window tap into a padded copy of the input (as bytes or words).</summary>
+    Padded,
+
+    /// <summary>Like <see cref="Padded"/>, with the taps of one window row merged into one run of memory.</summary>
+    PaddedRuns,
+
+    /// <summary>One filter per channel.</summary>
+    Depthwise,
+}
+
+/// <summary>What is chosen for a convolution before its weights are packed; equal plans can share packed weights.</summary>
+/// <param name="Form">How the input is read.</param>
+/// <param name="Kernel">The tile; null for <see cref="QConvForm.Depthwise"/>.</param>
+/// <param name="Depthwise">The depthwise kernel, or null.</param>
+/// <param name="Reason">Why, in one sentence.</param>
+internal sealed record QConvMethod(QConvForm Form, QGemmKernel? Kernel, QDepthwiseKernel? Depthwise, string Reason)
+{
+    /// <summary>Name of form and kernel.</summary>
+    public string Name => Form switch
+    {
+        QConvForm.Pointwise => "pointwise ",
+        QConvForm.Indirect => "indirect ",
+        QConvForm.Padded => "padded ",
+        QConvForm.PaddedRuns => "padded-runs ",
+        _ => "depthwise ",
+    } + (Kernel?.Name ?? Depthwise!.Name);
+
+    /// <summary>The method for <paramref name="shape"/> on <paramref name="cpu"/>. Pure.</summary>
+    public static QConvMethod Select(ConvShape shape, CpuFeatures cpu)
+    {
+        if (shape.IsDepthwise)
+        {
+            QDepthwiseKernel depthwise = QDepthwiseKernels.Select(shape, cpu);
+            return new(QConvForm.Depthwise, null, depthwise, "every group has one input channel: vectors run over channels");
+        }
+        QGemmKernel kernel = QGemmKernels.Select(shape.Batch * shape.OutputPixels, shape.GroupOutChannels, shape.GroupInChannels * shape.Taps, cpu);
+        return Select(shape, kernel);
+    }
+
+    /// <summary>The method that runs <paramref name="kernel"/> on <paramref name="shape"/>.</summary>
+    public static QConvMethod Select(ConvShape shape, QGemmKernel kernel)
+    {
+        if (shape.IsPointwise)
+            return new(QConvForm.Pointwise, kernel, null, "a 1x1 window is a matrix product of channels-last pixels");
+        if (kernel.Packing == QGemmPacking.Bytes && shape.GroupInChannels % kernel.Kr == 0)
+            return new(QConvForm.Indirect, kernel, null, $"{shape.GroupInChannels} channels are whole groups of {kernel.Kr}: taps are read in place");
+        string why = kernel.Packing == QGemmPacking.Words ? "the kernel reads words" : $"{shape.GroupInChannels} channels are no multiple of {kernel.Kr}";
+        return shape.Groups == 1 && shape.W.Dilation == 1
+            ? new(QConvForm.PaddedRuns, kernel, null, why + ": the input is copied once, padded, and a window row is one run")
+            : new(QConvForm.Padded, kernel, null, why + ": the input is copied once, padded");
+    }
+}
+
+/// <summary>The weights of one convolution, packed once for one method; immutable, shared by threads, shapes and sessions.</summary>
+internal sealed unsafe class QConvWeights
+{
+    private QConvWeights(QConvMethod method, ConvShape shape, QGemmWeights[] groups, QDepthwiseWeights? depthwise)
+    {
+        Method = method;
+        Groups = groups;
+        Depthwise = depthwise;
+        InChannels = shape.InChannels;
+        OutChannels = shape.OutChannels;
+        Kernel = (shape.D.Kernel, shape.H.Kernel, shape.W.Kernel);
+    }
+
+    /// <summary>The method that the layout is for.</summary>
+    public QConvMethod Method { get; }
+
+    /// <summary>One packed matrix per group; empty for depthwise.</summary>
+    public QGemmWeights[] Groups { get; }
+
+    /// <summary>Depthwise filters, or null.</summary>
+    public QDepthwiseWeights? Depthwise { get; }
+
+    /// <summary>Bytes of packed weights.</summary>
+    public long Bytes => Groups.Sum(g => g.Bytes) + (Depthwise?.Bytes ?? 0);
+
+    internal int InChannels { get; }
+
+    internal int OutChannels { get; }
+
+    internal (int D, int H, int W) Kernel { get; }
+
+    /// <summary>Whether a convolution of this shape can use these weights.</summary>
+    public bool Fits(ConvShape shape) =>
+        shape.InChannels == InChannels && shape.OutChannels == OutChannels && Kernel == (shape.D.Kernel, shape.H.Kernel, shape.W.Kernel)
+        && (Depthwise is not null ? shape.IsDepthwise
+            : shape.Groups == Groups.Length && !shape.IsDepthwise && (Method.Form == QConvForm.Pointwise) == shape.IsPointwise
+                && (Method.Form != QConvForm.PaddedRuns || shape.W.Dilation == 1));
+
+    /// <summary>Chooses a method and packs signed weights.</summary>
+    /// <param name="shape">Extents.</param>
+    /// <param name="weights"><c>[O, C/G, KD, KH, KW]</c>.</param>
+    /// <param name="zeroPoints">Empty (all 0), 1 or O.</param>
+    /// <param name="cpu">Features to choose by.</param>
+    public static QConvWeights Pack(ConvShape shape, ReadOnlySpan<sbyte> weights, ReadOnlySpan<int> zeroPoints, CpuFeatures cpu) =>
+        Pack(shape, weights, zeroPoints, QConvMethod.Select(shape, cpu));
+
+    /// <summary>Packs signed weights for a given method.</summary>
+    public static QConvWeights Pack(ConvShape shape, ReadOnlySpan<sbyte> weights, ReadOnlySpan<int> zeroPoints, QConvMethod method)
+    {
+        fixed (sbyte* source = weights)
+            return Pack(shape, (byte*)source, weights.Length, 0, zeroPoints, method);
+    }
+
+    /// <summary>Chooses a method and packs unsigned weights.</summary>
+    /// <inheritdoc cref="Pack(ConvShape, ReadOnlySpan{sbyte}, ReadOnlySpan{int}, CpuFeatures)"/>
+    public static QConvWeights Pack(ConvShape shape, ReadOnlySpan<byte> weights, ReadOnlySpan<int> zeroPoints, CpuFeatures cpu)
+    {
+        fixed (byte* source = weights)
+            return Pack(shape, source, weights.Length, 0x80, zeroPoints, QConvMethod.Select(shape, cpu));
+    }
+
+    private static QConvWeights Pack(ConvShape shape, byte* source, int length, byte flip, ReadOnlySpan<int> zeroPoints, QConvMethod method)
+    {
+        int groupIn = shape.GroupInChannels, groupOut = shape.GroupOutChannels, taps = shape.Taps, filter = groupIn * taps;
+        if (length != (long)shape.OutChannels * filter)
+            throw new ArgumentException($"{length} weights for {shape.OutChannels} filters of {filter}", nameof(source));
+        if (zeroPoints.Length > 1 && zeroPoints.Length != shape.OutChannels)
+            throw new ArgumentException($"{zeroPoints.Length} weight zero points for {shape.OutChannels} output channels; there are none, 1 or one per channel", nameof(zeroPoints));
+
+        if (method.Form == QConvForm.Depthwise)
+            return new(method, shape, [], new QDepthwiseWeights(method.Depthwise!, shape, source, flip, zeroPoints));
+
+        bool runs = method.Form == QConvForm.PaddedRuns;
+        int sections = runs ? shape.D.Kernel * shape.H.Kernel : taps, run = runs ? shape.W.Kernel : 1;
+        var offsets = new int[filter];
+        int at = 0;
+        for (int section = 0; section < sections; section++)
+            for (int i = 0; i < run; i++)
+                for (int c = 0; c < groupIn; c++) offsets[at++] = c * taps + section * run + i;
+
+        var groups = new QGemmWeights[shape.Groups];
+        for (int g = 0; g < shape.Groups; g++)
+        {
+            ReadOnlySpan<int> groupZeroPoints = zeroPoints.Length <= 1 ? zeroPoints : zeroPoints.Slice(g * groupOut, groupOut);
+            groups[g] = QGemmWeights.Pack(source + (long)g * groupOut * filter, flip, groupOut, filter, sections, run * groupIn, offsets, groupZeroPoints, method.Kernel!);
+        }
+        return new(method, shape, groups, null);
+    }
+}

@@ -1,0 +1,350 @@
+using Octet.Kernels.Cpu;
+using Octet.Kernels.Geometry;
+using Octet.Kernels.Memory;
+using Octet.Kernels.QGemm;
+using Octet.Kernels.Requantize;
+using Octet.Kernels.Threading;
+
+namespace Octet.Kernels.QConv;
+
+/// <summary>One quantized convolution of fixed extents: <c>y = epilogue(Σ (x − zx)·(w − zw))</c>, channels-last bytes in.</summary>
+/// <remarks>
+/// Immutable; any number of threads may run it at once, each with its own scratch space. Output pixels are the rows of a matrix
+/// product whose A is given by addresses, so every form below runs the same tiles:
+/// <code>
+///   Pointwise   row address = x + pixel·C
+///   Indirect    row address per tap = the tap's pixel in x, or a row of zero points outside the image
+///   Padded      row address per tap = fixed offset from the window's corner in a padded copy (bytes, or words for word kernels)
+/// </code>
+/// Padding reads the zero point, so that the column term covers all taps.
+/// </remarks>
+internal sealed unsafe class QConvolution
+{
+    private const int Alignment = 64;
+
+    /// <summary>Bytes behind the padded copy that the last group may touch.</summary>
+    private const int CopySlack = 64;
+
+    private readonly int _outputStride;
+    private readonly int[] _sectionOffsets;   // elements from a window's corner to each section, in the padded copy
+    private readonly AlignedBuffer? _padRow;
+
+    private QConvolution(ConvShape shape, QConvWeights weights, int xZeroPoint, QEpilogue epilogue, int outputStride)
+    {
+        if (xZeroPoint is < 0 or > 255) throw new ArgumentOutOfRangeException(nameof(xZeroPoint), $"zero point {xZeroPoint} is outside [0, 255]");
+        if (!weights.Fits(shape)) throw new ArgumentException("the packed weights are for another convolution", nameof(weights));
+        if (epilogue.Channels != shape.OutChannels)
+            throw new ArgumentException($"the epilogue has {epilogue.Channels} channels, the convolution {shape.OutChannels}", nameof(epilogue));
+        if (outputStride != 0 && outputStride < shape.OutChannels)
+            throw new ArgumentException($"output pixels are {outputStride} elements apart but have {shape.OutChannels} channels", nameof(outputStride));
+        Shape = shape;
+        Weights = weights;
+        ZeroPoint = xZeroPoint;
+        Epilogue = epilogue;
+        _outputStride = outputStride == 0 ? shape.OutChannels : outputStride;
+        Rows = checked(shape.Batch * shape.OutputPixels);
+
+        PaddedD = (shape.D.Output - 1) * shape.D.Stride + shape.D.Span;
+        PaddedH = (shape.H.Output - 1) * shape.H.Stride + shape.H.Span;
+        PaddedW = (shape.W.Output - 1) * shape.W.Stride + shape.W.Span;
+        _sectionOffsets = [];
+        if (Form is QConvForm.Padded or QConvForm.PaddedRuns)
+        {
+            int columns = Form == QConvForm.PaddedRuns ? 1 : shape.W.Kernel;
+            _sectionOffsets = new int[shape.D.Kernel * shape.H.Kernel * columns];
+            int at = 0;
+            for (int kd = 0; kd < shape.D.Kernel; kd++)
+                for (int kh = 0; kh < shape.H.Kernel; kh++)
+                    for (int kw = 0; kw < columns; kw++)
+                        _sectionOffsets[at++] = ((kd * shape.D.Dilation * PaddedH + kh * shape.H.Dilation) * PaddedW + kw * shape.W.Dilation) * shape.InChannels;
+        }
+        if (Form == QConvForm.Indirect || Form == QConvForm.Depthwise)
+        {
+            _padRow = new AlignedBuffer(shape.InChannels);
+            _padRow.Span<byte>(0, shape.InChannels).Fill((byte)xZeroPoint);
+        }
+    }
+
+    /// <summary>Chooses a method for this CPU, packs the weights and builds the convolution.</summary>
+    /// <param name="shape">Extents.</param>
+    /// <param name="weightsOihw"><c>[O, C/G, KD, KH, KW]</c>.</param>
+    /// <param name="weightZeroPoints">Empty (all 0), 1 or O.</param>
+    /// <param name="xZeroPoint">Zero point of x, in [0, 255].</param>
+    /// <param name="epilogue">For O channels.</param>
+    /// <param name="cpu">Features to choose by.</param>
+    /// <param name="outputStride">Elements between output pixels; 0 means O. Larger writes into a part of a wider tensor.</param>
+    public static QConvolution Create(ConvShape shape, ReadOnlySpan<sbyte> weightsOihw, ReadOnlySpan<int> weightZeroPoints,
+        int xZeroPoint, QEpilogue epilogue, CpuFeatures cpu, int outputStride = 0) =>
+        new(shape, QConvWeights.Pack(shape, weightsOihw, weightZeroPoints, cpu), xZeroPoint, epilogue, outputStride);
+
+    /// <summary>Builds a convolution on weights that are packed already.</summary>
+    /// <inheritdoc cref="Create(ConvShape, ReadOnlySpan{sbyte}, ReadOnlySpan{int}, int, QEpilogue, CpuFeatures, int)"/>
+    public static QConvolution Create(ConvShape shape, QConvWeights weights, int xZeroPoint, QEpilogue epilogue, int outputStride = 0) =>
+        new(shape, weights, xZeroPoint, epilogue, outputStride);
+
+    /// <summary>Extents.</summary>
+    public ConvShape Shape { get; }
+
+    /// <summary>The packed weights; another convolution of the same weights may share them.</summary>
+    public QConvWeights Weights { get; }
+
+    /// <summary>Zero point of x.</summary>
+    public int ZeroPoint { get; }
+
+    /// <summary>What happens to the sums.</summary>
+    public QEpilogue Epilogue { get; }
+
+    /// <summary>Form and kernel.</summary>
+    public string Method => Weights.Method.Name;
+
+    /// <summary>Why this method, in one sentence.</summary>
+    public string Reason => Weights.Method.Reason;
+
+    private QConvForm Form => Weights.Method.Form;
+
+    /// <summary>Output pixels of all images: rows of the product.</summary>
+    private int Rows { get; }
+
+    private int PaddedD { get; }
+
+    private int PaddedH { get; }
+
+    private int PaddedW { get; }
+
+    /// <summary>Scratch bytes that <see cref="Run"/> needs with so many workers (<see cref="Parallelism.MaxWorkers"/>).</summary>
+    public int ScratchBytes(int workers)
+    {
+        if (Rows == 0 || Shape.OutChannels == 0) return 0;
+        if (Form == QConvForm.Depthwise) return checked(Alignment + workers * QDepthwiseDriver.WorkerBytes(Shape));
+        QGemmWeights w = Weights.Groups[0];
+        if (Form == QConvForm.Pointwise) return QGemmDriver.ScratchBytes(Rows, w, workers);
+        long perWorker = QGemmScratch.Carve(null, w, QGemmBlocking.LargestRowsPerPiece(Rows, w), 0, out _);
+        return checked((int)(Alignment + workers * perWorker + PaddedBytes));
+    }
+
+    private long PaddedBytes => Form is QConvForm.Padded or QConvForm.PaddedRuns
+        ? (((long)Shape.Batch * PaddedD * PaddedH * PaddedW * Shape.InChannels * Weights.Groups[0].Kernel.ElementBytes + CopySlack) + 63) & ~63L
+        : 0;
+
+    /// <summary>Computes the convolution.</summary>
+    /// <param name="x"><c>[N, D, H, W, C]</c>.</param>
+    /// <param name="sum">The sum operand if the epilogue has one, else ignored; may be the same memory as <paramref name="y"/>.</param>
+    /// <param name="y">Receives <c>[N, OD, OH, OW, O]</c> in the epilogue's element type, pixels a stride apart.</param>
+    /// <param name="scratch">At least <see cref="ScratchBytes"/>.</param>
+    /// <param name="p">Threads.</param>
+    /// <exception cref="ArgumentException">A length does not fit.</exception>
+    public void Run(ReadOnlySpan<byte> x, ReadOnlySpan<byte> sum, Span<byte> y, Span<byte> scratch, Parallelism p)
+    {
+        if (Rows == 0 || Shape.OutChannels == 0) return;
+        long xBytes = (long)Shape.Batch * Shape.InputPixels * Shape.InChannels;
+        long yBytes = ((Rows - 1L) * _outputStride + Shape.OutChannels) * Epilogue.ElementBytes;
+        if (x.Length < xBytes) throw new ArgumentException($"x has {x.Length} bytes, needs {xBytes}", nameof(x));
+        if (y.Length < yBytes) throw new ArgumentException($"y has {y.Length} bytes, needs {yBytes}", nameof(y));
+        if (sum.Length < Epilogue.SumBytes(Rows)) throw new ArgumentException($"the sum operand has {sum.Length} bytes, needs {Epilogue.SumBytes(Rows)}", nameof(sum));
+        if (scratch.Length < ScratchBytes(p.MaxWorkers)) throw new ArgumentException($"{scratch.Length} scratch bytes, needs {ScratchBytes(p.MaxWorkers)}", nameof(scratch));
+
+        fixed (byte* xPointer = x, sumPointer = sum, yPointer = y, scratchPointer = scratch)
+        {
+            byte* work = (byte*)(((nint)scratchPointer + Alignment - 1) & -Alignment);
+            switch (Form)
+            {
+                case QConvForm.Depthwise:
+                    QDepthwiseDriver.Run(this, xPointer, sumPointer, yPointer, (nint)_outputStride * Epilogue.ElementBytes, _padRow!.Pointer, work, p);
+                    break;
+                case QConvForm.Pointwise:
+                    for (int g = 0; g < Shape.Groups; g++)
+                    {
+                        int offset = g * Shape.GroupInChannels;
+                        QGemmDriver.Run(Panels(g, sumPointer, yPointer), xPointer + offset, (int)xBytes - offset, false, Shape.InChannels, Rows, scratchPointer, p);
+                    }
+                    break;
+                default:
+                    RunWindows(xPointer, sumPointer, yPointer, work, p);
+                    break;
+            }
+        }
+    }
+
+    private QGemmPanels Panels(int group, byte* sum, byte* y)
+    {
+        int channel = group * Shape.GroupOutChannels;
+        return new QGemmPanels
+        {
+            Weights = Weights.Groups[group], Epilogue = Epilogue, ZeroPoint = ZeroPoint, Channel = channel,
+            Y = y + (nint)channel * Epilogue.ElementBytes, YStride = (nint)_outputStride * Epilogue.ElementBytes,
+            Sum = sum + (nint)channel * Epilogue.SumElementBytes,
+        };
+    }
+
+    private void RunWindows(byte* x, byte* sum, byte* y, byte* scratch, Parallelism p)
+    {
+        QGemmWeights w = Weights.Groups[0];
+        byte* source = x;
+        if (Form != QConvForm.Indirect)
+        {
+            source = scratch;
+            scratch += PaddedBytes;
+            var copy = new PaddingPieces { Owner = this, X = x, Padded = source };
+            p.For(ref copy, Shape.Batch * PaddedD * ((PaddedH + PaddingPieces.RowsPerPiece - 1) / PaddingPieces.RowsPerPiece));
+        }
+        int rows = QGemmBlocking.LargestRowsPerPiece(Rows, w);
+        var work = new WindowPieces
+        {
+            Owner = this,
+            X = source,
+            Sum = sum,
+            Y = y,
+            Blocking = QGemmBlocking.Choose(Rows, w, p.MaxWorkers),
+            Scratch = scratch,
+            ScratchRows = rows,
+            WorkerBytes = QGemmScratch.Carve(null, w, rows, 0, out _),
+        };
+        p.For(ref work, checked(work.Blocking.Pieces * Shape.Groups));
+    }
+
+    /// <summary>Copies some rows of the input into the padded form; padding holds the zero point.</summary>
+    private struct PaddingPieces : IPieces
+    {
+        public const int RowsPerPiece = 16;
+
+        public QConvolution Owner;
+        public byte* X;
+        public byte* Padded;
+
+        public readonly void Run(int piece, int worker)
+        {
+            ConvShape shape = Owner.Shape;
+            QGemmKernel kernel = Owner.Weights.Groups[0].Kernel;
+            int pieces = (Owner.PaddedH + RowsPerPiece - 1) / RowsPerPiece;
+            int first = piece % pieces * RowsPerPiece, last = Math.Min(first + RowsPerPiece, Owner.PaddedH);
+            int plane = piece / pieces, n = plane / Owner.PaddedD, d = plane % Owner.PaddedD - shape.D.PadBegin;
+            int channels = shape.InChannels, width = Owner.PaddedW;
+            int left = Math.Min(shape.W.PadBegin, width), inside = Math.Clamp(width - left, 0, shape.W.Input), right = width - left - inside;
+            int element = kernel.ElementBytes;
+            byte* to = Padded + ((nint)plane * Owner.PaddedH + first) * width * channels * element;
+            for (int row = first; row < last; row++, to += (nint)width * channels * element)
+            {
+                int h = row - shape.H.PadBegin;
+                if ((uint)d >= shape.D.Input || (uint)h >= shape.H.Input)
+                {
+                    Fill(to, width * channels, kernel.Packing);
+                    continue;
+                }
+                byte* from = X + (((nint)n * shape.D.Input + d) * shape.H.Input + h) * shape.W.Input * channels;
+                Fill(to, left * channels, kernel.Packing);
+                QGemmCopy.Row(from, to + (nint)left * channels * element, inside * channels, inside * channels, 0, kernel.Packing);
+                Fill(to + (nint)(left + inside) * channels * element, right * channels, kernel.Packing);
+            }
+        }
+
+        private readonly void Fill(byte* to, int count, QGemmPacking packing)
+        {
+            if (packing == QGemmPacking.Bytes) new Span<byte>(to, count).Fill((byte)Owner.ZeroPoint);
+            else new Span<short>(to, count).Fill((short)Owner.ZeroPoint);
+        }
+    }
+
+    /// <summary>Output pixels of one group: finds the addresses of their taps and runs the panels.</summary>
+    private struct WindowPieces : IPieces
+    {
+        public QConvolution Owner;
+        public byte* X;
+        public byte* Sum;
+        public byte* Y;
+        public QGemmBlocking Blocking;
+        public byte* Scratch;
+        public int ScratchRows;
+        public long WorkerBytes;
+
+        public readonly void Run(int piece, int worker)
+        {
+            int group = piece / Blocking.Pieces;
+            piece -= group * Blocking.Pieces;
+            QGemmWeights w = Owner.Weights.Groups[group];
+            QGemmScratch.Carve(Scratch + worker * WorkerBytes, w, ScratchRows, 0, out QGemmScratch scratch);
+            int rowPiece = piece % Blocking.RowPieces, panelPiece = piece / Blocking.RowPieces;
+            int firstRow = rowPiece * Blocking.RowsPerPiece, rows = Math.Min(Blocking.RowsPerPiece, Owner.Rows - firstRow);
+            int firstPanel = panelPiece * Blocking.PanelsPerPiece, lastPanel = Math.Min(firstPanel + Blocking.PanelsPerPiece, w.Panels);
+            if (Owner.Form == QConvForm.Indirect) FindTaps(group, firstRow, rows, w, scratch.Rows);
+            else FindCorners(group, firstRow, rows, w, scratch.Rows);
+            Owner.Panels(group, Sum, Y).Run(firstRow, rows, firstPanel, lastPanel, scratch);
+        }
+
+        private readonly void FindCorners(int group, int firstRow, int rows, QGemmWeights w, byte** table)
+        {
+            ConvShape shape = Owner.Shape;
+            int mr = w.Kernel.Mr, tiles = (rows + mr - 1) / mr, sections = w.Sections, element = w.Kernel.ElementBytes;
+            Position at = Position.Of(shape, firstRow);
+            for (int t = 0; t < tiles; t++, table += (nint)sections * mr)
+            {
+                QGemmPanels.Tile(rows, mr, t, out _, out int count);
+                for (int r = 0; r < count; r++, at.Next(shape))
+                {
+                    nint corner = (((nint)at.N * Owner.PaddedD + at.D * shape.D.Stride) * Owner.PaddedH + at.H * shape.H.Stride) * Owner.PaddedW + at.W * shape.W.Stride;
+                    byte* address = X + (corner * shape.InChannels + group * shape.GroupInChannels) * element;
+                    for (int s = 0; s < sections; s++) table[s * mr + r] = address + (nint)Owner._sectionOffsets[s] * element;
+                }
+            }
+        }
+
+        private readonly void FindTaps(int group, int firstRow, int rows, QGemmWeights w, byte** table)
+        {
+            ConvShape shape = Owner.Shape;
+            WindowAxis da = shape.D, ha = shape.H, wa = shape.W;
+            int mr = w.Kernel.Mr, tiles = (rows + mr - 1) / mr, sections = w.Sections;
+            byte* pad = Owner._padRow!.Pointer;
+            Position at = Position.Of(shape, firstRow);
+            for (int t = 0; t < tiles; t++, table += (nint)sections * mr)
+            {
+                QGemmPanels.Tile(rows, mr, t, out _, out int count);
+                for (int r = 0; r < count; r++, at.Next(shape))
+                {
+                    byte** to = table + r;
+                    byte* image = X + (nint)at.N * shape.InputPixels * shape.InChannels + group * shape.GroupInChannels;
+                    for (int kd = 0; kd < da.Kernel; kd++)
+                    {
+                        int d = at.D * da.Stride - da.PadBegin + kd * da.Dilation;
+                        for (int kh = 0; kh < ha.Kernel; kh++)
+                        {
+                            int h = at.H * ha.Stride - ha.PadBegin + kh * ha.Dilation;
+                            bool inside = (uint)d < da.Input && (uint)h < ha.Input;
+                            byte* line = image + ((nint)d * ha.Input + h) * wa.Input * shape.InChannels;
+                            int column = at.W * wa.Stride - wa.PadBegin;
+                            for (int kw = 0; kw < wa.Kernel; kw++, column += wa.Dilation, to += mr)
+                                *to = inside && (uint)column < wa.Input ? line + (nint)column * shape.InChannels : pad;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// <summary>An output pixel, counted through in memory order.</summary>
+    private struct Position
+    {
+        public int N, D, H, W;
+
+        public static Position Of(ConvShape shape, int row)
+        {
+            Position at;
+            at.W = row % shape.W.Output;
+            row /= shape.W.Output;
+            at.H = row % shape.H.Output;
+            row /= shape.H.Output;
+            at.D = row % shape.D.Output;
+            at.N = row / shape.D.Output;
+            return at;
+        }
+
+        public void Next(ConvShape shape)
+        {
+            if (++W < shape.W.Output) return;
+            W = 0;
+            if (++H < shape.H.Output) return;
+            H = 0;
+            if (++D < shape.D.Output) return;
+            D = 0;
+            N++;
+        }
+    }
+}

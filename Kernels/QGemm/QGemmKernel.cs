@@ -1,0 +1,120 @@
+using Octet.Kernels.Cpu;
+using Octet.Kernels.Requantize;
+
+namespace Octet.Kernels.QGemm;
+
+/// <summary>How a tile reads its operands; one group is always 4 bytes of one row of A and 4 bytes of one column of B.</summary>
+internal enum QGemmPacking
+{
+    /// <summary>Groups of 4: unsigned bytes of A (read in place) and signed bytes of B.</summary>
+    Bytes,
+
+    /// <summary>Groups of 2: both operands widened to int16, so that no pair of products can saturate.</summary>
+    Words,
+}
+
+/// <summary>What one tile computes: <c>c[r,n] = init[n] + Σ_taps Σ_k a[tap,r,k] · b[tap,k,n]</c>, int32 modulo 2³².</summary>
+internal unsafe struct QGemmTile
+{
+    /// <summary><c>[taps][Mr]</c> addresses: where row r starts for a tap. Only the first <see cref="RowCount"/> of each tap are read.</summary>
+    public byte** Rows;
+
+    /// <summary>Sections of the depth; a matrix product has one, a convolution one per window tap (or row of taps).</summary>
+    public nint Taps;
+
+    /// <summary>Groups of <c>Kr</c> in one section; the packing zero-pads the last group.</summary>
+    public nint Groups;
+
+    /// <summary>Packed columns, <c>[taps][groups][Nr]</c> groups of 4 bytes.</summary>
+    public byte* B;
+
+    /// <summary><c>Nr</c> starting values: the bias with the column term of the zero points.</summary>
+    public int* Init;
+
+    /// <summary>Receives <c>[rows][Nr]</c> sums.</summary>
+    public int* C;
+
+    /// <summary>Rows to compute, 1 … Mr.</summary>
+    public nint RowCount;
+}
+
+/// <summary>One row of <see cref="QGemmKernels.All"/>.</summary>
+internal sealed unsafe class QGemmKernel
+{
+    private readonly Func<nint[]> _build;
+    private nint[]? _tiles;
+
+    /// <summary>Describes one kernel.</summary>
+    /// <param name="name">types-MrxNrxKr-isa.</param>
+    /// <param name="requires">CPU features, all of them needed.</param>
+    /// <param name="mr">Most rows of one tile; a tile function exists for every count from 1 on.</param>
+    /// <param name="nr">Columns of one tile and of one packed panel.</param>
+    /// <param name="packing">How operands are stored.</param>
+    /// <param name="throughput">Relative speed of a full tile; only the order matters.</param>
+    /// <param name="epilogue">The requantization that goes with the same instruction set.</param>
+    /// <param name="native">Whether the functions are emitted code, called without a transition.</param>
+    /// <param name="build">Makes the functions for 1 … Mr rows; called at most once per process unless it throws.</param>
+    public QGemmKernel(string name, CpuFeatures requires, int mr, int nr, QGemmPacking packing, float throughput,
+        QEpilogueKernel epilogue, bool native, Func<nint[]> build)
+    {
+        Name = name;
+        Requires = requires;
+        Mr = mr;
+        Nr = nr;
+        Packing = packing;
+        Throughput = throughput;
+        Epilogue = epilogue;
+        IsNative = native;
+        _build = build;
+    }
+
+    /// <summary>types-MrxNrxKr-isa.</summary>
+    public string Name { get; }
+
+    /// <summary>CPU features, all of them needed.</summary>
+    public CpuFeatures Requires { get; }
+
+    /// <summary>Most rows of one tile.</summary>
+    public int Mr { get; }
+
+    /// <summary>Columns of one tile.</summary>
+    public int Nr { get; }
+
+    /// <summary>Depth of one group: 4 bytes or 2 words.</summary>
+    public int Kr => Packing == QGemmPacking.Bytes ? 4 : 2;
+
+    /// <summary>Bytes of one element of A as the tile reads it.</summary>
+    public int ElementBytes => Packing == QGemmPacking.Bytes ? 1 : 2;
+
+    /// <summary>How operands are stored.</summary>
+    public QGemmPacking Packing { get; }
+
+    /// <summary>Relative speed of a full tile.</summary>
+    public float Throughput { get; }
+
+    /// <summary>The requantization of the same instruction set.</summary>
+    public QEpilogueKernel Epilogue { get; }
+
+    /// <summary>Whether the tile functions are emitted code.</summary>
+    public bool IsNative { get; }
+
+    /// <summary>Makes the tile functions now, so that no later run pays for it.</summary>
+    public void Prepare()
+    {
+        if (Volatile.Read(ref _tiles) is null)
+        {
+            lock (_build) _tiles ??= _build();
+        }
+    }
+
+    /// <summary>Runs one tile; <see cref="Prepare"/> must have been called.</summary>
+    public void Run(QGemmTile* tile)
+    {
+        nint function = _tiles![tile->RowCount - 1];
+        if (IsNative) ((delegate* unmanaged[SuppressGCTransition]<QGemmTile*, void>)function)(tile);
+        else ((delegate*<QGemmTile*, void>)function)(tile);
+    }
+
+    /// <inheritdoc/>
+    public override string ToString() => Name;
+}

@@ -1,0 +1,208 @@
+using System.Runtime.CompilerServices;
+using Octet.Kernels.Requantize;
+
+namespace Octet.Kernels.QGemm;
+
+/// <summary>How the rows of a product are cut into pieces, and the scratch space that one piece needs.</summary>
+internal readonly struct QGemmBlocking
+{
+    /// <summary>Half of a common L2 cache, shared by the piece's rows of A and the panel in use.</summary>
+    private const int RowBudgetBytes = 192 << 10;
+
+    /// <summary>Addresses of one piece stay within a part of L1.</summary>
+    private const int TableBudgetBytes = 16 << 10;
+
+    /// <summary>Below this a piece costs less than handing it to another thread.</summary>
+    private const long SmallestPieceMacs = 1 << 18;
+
+    private QGemmBlocking(int rows, int rowsPerPiece, int panels, int panelsPerPiece)
+    {
+        RowsPerPiece = rowsPerPiece;
+        PanelsPerPiece = panelsPerPiece;
+        RowPieces = rows <= 0 ? 0 : (rows + rowsPerPiece - 1) / rowsPerPiece;
+        PanelPieces = panels <= 0 ? 0 : (panels + panelsPerPiece - 1) / panelsPerPiece;
+    }
+
+    public int RowsPerPiece { get; }
+
+    public int PanelsPerPiece { get; }
+
+    public int RowPieces { get; }
+
+    public int PanelPieces { get; }
+
+    public int Pieces => RowPieces * PanelPieces;
+
+    /// <summary>Most rows of a piece, whatever the number of threads.</summary>
+    public static int LargestRowsPerPiece(int rows, QGemmWeights w)
+    {
+        int mr = w.Kernel.Mr;
+        long rowBytes = Math.Max(1, (long)w.Sections * w.RowBytes);
+        long byCache = RowBudgetBytes / rowBytes, byTable = TableBudgetBytes / (w.Sections * sizeof(long));
+        long tiles = Math.Clamp(Math.Min(byCache, byTable) / mr, 1, 16);
+        return (int)Math.Min(tiles * mr, Math.Max(1, rows));
+    }
+
+    /// <summary>The cut for <paramref name="workers"/> threads; only the sizes of pieces depend on it, never a result.</summary>
+    public static QGemmBlocking Choose(int rows, QGemmWeights w, int workers)
+    {
+        int mr = w.Kernel.Mr, rowsPerPiece = LargestRowsPerPiece(rows, w), panelsPerPiece = Math.Max(1, w.Panels);
+        if (workers > 1 && rows > 0)
+        {
+            long macs = (long)rows * w.Depth * w.Columns;
+            long wanted = Math.Clamp(macs / SmallestPieceMacs, 1, 4L * workers);
+            int fewest = (int)((rows + wanted - 1) / wanted);
+            rowsPerPiece = Math.Min(rowsPerPiece, (fewest + mr - 1) / mr * mr);
+            long rowPieces = (rows + rowsPerPiece - 1) / rowsPerPiece;
+            long panelPieces = Math.Clamp(wanted / rowPieces, 1, Math.Max(1, w.Panels));
+            panelsPerPiece = (int)((panelsPerPiece + panelPieces - 1) / panelPieces);
+        }
+        return new QGemmBlocking(rows, rowsPerPiece, w.Panels, panelsPerPiece);
+    }
+}
+
+/// <summary>Where one worker's scratch space lies.</summary>
+internal unsafe struct QGemmScratch
+{
+    public int* C;
+    public int* Init;
+    public int* RowSums;
+    public byte** Rows;
+    public byte* Copies;
+
+    /// <summary>Carves <paramref name="scratch"/>, or only measures if it is null; returns the bytes used, a multiple of 64.</summary>
+    public static long Carve(byte* scratch, QGemmWeights w, int rows, int copiedRows, out QGemmScratch result)
+    {
+        QGemmKernel kernel = w.Kernel;
+        byte* at = scratch;
+        byte* Take(long bytes)
+        {
+            byte* taken = at;
+            at += (bytes + 63) & ~63L;
+            return taken;
+        }
+        int tiles = (rows + kernel.Mr - 1) / kernel.Mr;
+        result.C = (int*)Take((long)kernel.Mr * kernel.Nr * sizeof(int));
+        result.Init = (int*)Take(kernel.Nr * sizeof(int));
+        result.RowSums = (int*)Take(w.HasZeroPoints ? (long)rows * sizeof(int) : 0);
+        result.Rows = (byte**)Take((long)tiles * w.Sections * kernel.Mr * sizeof(byte*));
+        result.Copies = Take((long)copiedRows * w.RowBytes);
+        return at - scratch;
+    }
+}
+
+/// <summary>A product whose rows of A are given by addresses: what matrix products and convolutions share.</summary>
+internal unsafe struct QGemmPanels
+{
+    public QGemmWeights Weights;
+    public QEpilogue Epilogue;
+
+    /// <summary>Zero point of A.</summary>
+    public int ZeroPoint;
+
+    /// <summary>Output channel of the first column.</summary>
+    public int Channel;
+
+    /// <summary>Output of row 0, first column of this product.</summary>
+    public byte* Y;
+
+    /// <summary>Bytes between output rows.</summary>
+    public nint YStride;
+
+    /// <summary>Sum operand of row 0, first column of this product; not read without a sum.</summary>
+    public byte* Sum;
+
+    /// <summary>Rows of one tile when <paramref name="rows"/> are shared evenly between the fewest tiles.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Tile(int rows, int mr, int tile, out int first, out int count)
+    {
+        int tiles = (rows + mr - 1) / mr, share = rows / tiles, longer = rows - share * tiles;
+        first = tile * share + Math.Min(tile, longer);
+        count = share + (tile < longer ? 1 : 0);
+    }
+
+    /// <summary>Computes rows <paramref name="firstRow"/> … of panels <paramref name="firstPanel"/> …, whose addresses are in <c>scratch.Rows</c>, tile after tile.</summary>
+    public readonly void Run(int firstRow, int rows, int firstPanel, int lastPanel, in QGemmScratch scratch)
+    {
+        QGemmWeights w = Weights;
+        QGemmKernel kernel = w.Kernel;
+        QEpilogue epilogue = Epilogue;
+        int mr = kernel.Mr, nr = kernel.Nr, tiles = (rows + mr - 1) / mr;
+        int columnBytes = epilogue.ElementBytes, sumColumnBytes = epilogue.SumElementBytes;
+        nint sumStride = (nint)epilogue.SumRowStride * sumColumnBytes;
+        if (w.HasZeroPoints) SumRows(rows, scratch);
+
+        QGemmTile tile;
+        tile.Taps = w.Sections;
+        tile.Groups = w.Groups;
+        tile.Init = scratch.Init;
+        tile.C = scratch.C;
+        QEpilogueBlock block;
+        block.C = scratch.C;
+        block.CStride = nr;
+        for (int panel = firstPanel; panel < lastPanel; panel++)
+        {
+            int column = panel * nr;
+            Start(column, scratch.Init);
+            tile.B = w.Pointer + (nint)panel * w.PanelBytes;
+            block.Columns = Math.Min(nr, w.Columns - column);
+            block.Channel = Channel + column;
+            block.SumStride = sumStride;
+            block.YStride = YStride;
+            for (int t = 0; t < tiles; t++)
+            {
+                Tile(rows, mr, t, out int first, out int count);
+                tile.Rows = scratch.Rows + (nint)t * w.Sections * mr;
+                tile.RowCount = count;
+                kernel.Run(&tile);
+                if (w.HasZeroPoints) SubtractRowTerm(scratch.C, scratch.RowSums + first, count, column);
+                block.Rows = count;
+                block.Y = Y + (firstRow + first) * YStride + (nint)column * columnBytes;
+                block.Sum = epilogue.Sum is null ? null : Sum + (firstRow + first) * sumStride + (nint)column * sumColumnBytes;
+                kernel.Epilogue.Apply(epilogue, &block);
+            }
+        }
+    }
+
+    /// <summary><c>init[n] = bias[n] − za·Σₖ(b[k,n] − zb[n])</c>, modulo 2³².</summary>
+    private readonly void Start(int column, int* init)
+    {
+        int* bias = Epilogue.BiasPointer + Channel + column, sums = Weights.ColumnSums + column;
+        int nr = Weights.Kernel.Nr, za = ZeroPoint;
+        int exist = Math.Min(nr, Weights.Columns - column);
+        for (int n = 0; n < exist; n++) init[n] = unchecked(bias[n] - za * sums[n]);
+        for (int n = exist; n < nr; n++) init[n] = 0;
+    }
+
+    /// <summary>Σ a over the depth of every row.</summary>
+    private readonly void SumRows(int rows, in QGemmScratch scratch)
+    {
+        QGemmWeights w = Weights;
+        int mr = w.Kernel.Mr, tiles = (rows + mr - 1) / mr;
+        bool words = w.Kernel.Packing == QGemmPacking.Words;
+        for (int t = 0; t < tiles; t++)
+        {
+            Tile(rows, mr, t, out int first, out int count);
+            for (int r = 0; r < count; r++)
+            {
+                int sum = 0;
+                for (int section = 0; section < w.Sections; section++)
+                {
+                    byte* a = scratch.Rows[((nint)t * w.Sections + section) * mr + r];
+                    if (words) for (int k = 0; k < w.SectionLength; k++) sum += ((short*)a)[k];
+                    else for (int k = 0; k < w.SectionLength; k++) sum += a[k];
+                }
+                scratch.RowSums[first + r] = sum;
+            }
+        }
+    }
+
+    /// <summary><c>c[r,n] −= zb[n]·Σₖ a[r,k]</c>, modulo 2³².</summary>
+    private readonly void SubtractRowTerm(int* c, int* rowSums, int rows, int column)
+    {
+        int* zeroPoints = Weights.ZeroPoints + column;
+        int nr = Weights.Kernel.Nr;
+        for (int r = 0; r < rows; r++, c += nr)
+            for (int n = 0; n < nr; n++) c[n] = unchecked(c[n] - zeroPoints[n] * rowSums[r]);
+    }
+}

@@ -1,0 +1,71 @@
+namespace Octet.Kernels.Requantize;
+
+/// <summary>A block of accumulators on their way to the output.</summary>
+internal unsafe struct QEpilogueBlock
+{
+    /// <summary>Accumulators, bias included; whole vectors may be read at the last column.</summary>
+    public int* C;
+
+    /// <summary>Elements from one row of <see cref="C"/> to the next.</summary>
+    public nint CStride;
+
+    /// <summary>Rows of the block.</summary>
+    public nint Rows;
+
+    /// <summary>Columns of the block that exist.</summary>
+    public nint Columns;
+
+    /// <summary>Output channel of the first column.</summary>
+    public nint Channel;
+
+    /// <summary>The sum operand at the block's first element; not read without a sum.</summary>
+    public byte* Sum;
+
+    /// <summary>Bytes between rows of <see cref="Sum"/>.</summary>
+    public nint SumStride;
+
+    /// <summary>The output at the block's first element. May be the same memory as <see cref="Sum"/>.</summary>
+    public byte* Y;
+
+    /// <summary>Bytes between rows of <see cref="Y"/>.</summary>
+    public nint YStride;
+}
+
+/// <summary>One implementation of <see cref="QEpilogue"/>; all return the same bits.</summary>
+internal abstract unsafe class QEpilogueKernel
+{
+    /// <summary>The definition.</summary>
+    public static QEpilogueKernel Scalar { get; } = new ScalarKernel();
+
+    /// <summary>Turns a block of accumulators into output; touches no byte of the output outside the block.</summary>
+    public abstract void Apply(QEpilogue epilogue, QEpilogueBlock* block);
+
+    private sealed class ScalarKernel : QEpilogueKernel
+    {
+        public override void Apply(QEpilogue epilogue, QEpilogueBlock* block)
+        {
+            bool hasSum = epilogue.Sum is not null;
+            for (nint r = 0; r < block->Rows; r++)
+            {
+                int* c = block->C + r * block->CStride;
+                byte* sum = block->Sum + r * block->SumStride, y = block->Y + r * block->YStride;
+                for (nint n = 0; n < block->Columns; n++)
+                {
+                    int channel = (int)(block->Channel + n);
+                    switch (epilogue.Output)
+                    {
+                        case QOutput.Int32:
+                            ((int*)y)[n] = c[n];
+                            break;
+                        case QOutput.UInt8:
+                            y[n] = RequantizeReference.ToUInt8(epilogue, c[n], channel, hasSum ? sum[n] : (byte)0);
+                            break;
+                        default:
+                            ((float*)y)[n] = RequantizeReference.ToFloat32(epilogue, c[n], channel, hasSum ? ((float*)sum)[n] : 0f);
+                            break;
+                    }
+                }
+            }
+        }
+    }
+}
