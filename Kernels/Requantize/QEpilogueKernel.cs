@@ -1,3 +1,5 @@
+using Octet.Kernels.Cpu;
+
 namespace Octet.Kernels.Requantize;
 
 /// <summary>A block of accumulators on their way to the output.</summary>
@@ -37,11 +39,55 @@ internal abstract unsafe class QEpilogueKernel
     /// <summary>The definition.</summary>
     public static QEpilogueKernel Scalar { get; } = new ScalarKernel();
 
+    /// <summary>Every implementation; the definition is last.</summary>
+    public static QEpilogueKernel[] All { get; } = [Scalar];
+
+    /// <summary>Instruction set in words.</summary>
+    public abstract string Name { get; }
+
+    /// <summary>CPU features, all of them needed.</summary>
+    public abstract CpuFeatures Requires { get; }
+
+    /// <inheritdoc/>
+    public sealed override string ToString() => Name;
+
     /// <summary>Turns a block of accumulators into output; touches no byte of the output outside the block.</summary>
     public abstract void Apply(QEpilogue epilogue, QEpilogueBlock* block);
 
+    /// <summary>The same over spans: a dense <c>[rows, columns]</c> block of accumulators, <paramref name="ldy"/> elements between output rows.</summary>
+    public void Apply(QEpilogue epilogue, ReadOnlySpan<int> acc, int rows, int columns, int channel, ReadOnlySpan<byte> sum, Span<byte> y, int ldy)
+    {
+        if (rows == 0 || columns == 0) return;
+        const int slack = 16;   // elements of one vector
+        var padded = new int[rows * columns + slack];
+        acc[..(rows * columns)].CopyTo(padded);
+        if (channel + columns > epilogue.Channels) throw new ArgumentException($"columns end at channel {channel + columns} of {epilogue.Channels}", nameof(columns));
+        if (y.Length < ((rows - 1) * ldy + columns) * epilogue.ElementBytes) throw new ArgumentException("the output is too short", nameof(y));
+        if (epilogue.Sum is not null && sum.Length < ((rows - 1) * epilogue.SumRowStride + columns) * epilogue.SumElementBytes)
+            throw new ArgumentException("the sum operand is too short", nameof(sum));
+        fixed (int* c = padded)
+        fixed (byte* sumPointer = sum, yPointer = y)
+        {
+            QEpilogueBlock block;
+            block.C = c;
+            block.CStride = columns;
+            block.Rows = rows;
+            block.Columns = columns;
+            block.Channel = channel;
+            block.Sum = sumPointer;
+            block.SumStride = (nint)epilogue.SumRowStride * epilogue.SumElementBytes;
+            block.Y = yPointer;
+            block.YStride = (nint)ldy * epilogue.ElementBytes;
+            Apply(epilogue, &block);
+        }
+    }
+
     private sealed class ScalarKernel : QEpilogueKernel
     {
+        public override string Name => "requantize-scalar";
+
+        public override CpuFeatures Requires => CpuFeatures.None;
+
         public override void Apply(QEpilogue epilogue, QEpilogueBlock* block)
         {
             bool hasSum = epilogue.Sum is not null;

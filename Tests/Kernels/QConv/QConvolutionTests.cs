@@ -126,7 +126,7 @@ internal sealed class QDepthwiseTests(QDepthwiseKernel kernel)
         Array.Fill(w, b);
         QConvolution conv = QConvolution.Create(shape, QConvWeights.Pack(shape, w, [], Method), za, QEpilogue.ToInt32(67));
         var y = new int[25 * 67];
-        conv.Run(x, default, MemoryMarshal.AsBytes<int>(y), new byte[conv.ScratchBytes(1)], default);
+        conv.Run(x, default, MemoryMarshal.AsBytes(y.AsSpan()), new byte[conv.ScratchBytes(1)], default);
         Assert.That(y, Is.All.EqualTo((a - za) * b * 25));
     }
 }
@@ -218,7 +218,7 @@ internal static class ConvShapes
         var p = IntegerData.Threads(threads);
         var y = new int[expected.Length];
         var scratch = random.Bytes(conv.ScratchBytes(p.MaxWorkers));
-        conv.Run(x, default, MemoryMarshal.AsBytes<int>(y), scratch, p);
+        conv.Run(x, default, MemoryMarshal.AsBytes(y.AsSpan()), scratch, p);
         return y;
     }
 

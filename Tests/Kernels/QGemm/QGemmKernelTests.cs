@@ -83,8 +83,8 @@ internal sealed class QGemmKernelTests(QGemmKernel kernel)
         var y = new int[m * n];
         QEpilogue epilogue = QEpilogue.ToInt32(n);
         var scratch = new byte[QGemmDriver.ScratchBytes(m, w, 1, signedA)];
-        if (signedA) QGemmDriver.Run(aSigned, k, m, w, za, epilogue, default, MemoryMarshal.AsBytes<int>(y), n, scratch, default);
-        else QGemmDriver.Run(a, k, m, w, za, epilogue, default, MemoryMarshal.AsBytes<int>(y), n, scratch, default);
+        if (signedA) QGemmDriver.Run(aSigned, k, m, w, za, epilogue, default, MemoryMarshal.AsBytes(y.AsSpan()), n, scratch, default);
+        else QGemmDriver.Run(a, k, m, w, za, epilogue, default, MemoryMarshal.AsBytes(y.AsSpan()), n, scratch, default);
         Assert.That(y, Is.EqualTo(expected));
     }
 
@@ -180,7 +180,7 @@ internal sealed class QGemmKernelTests(QGemmKernel kernel)
         var y = new int[m * w.Columns];
         var p = IntegerData.Threads(threads);
         var scratch = new byte[QGemmDriver.ScratchBytes(m, w, p.MaxWorkers)];
-        QGemmDriver.Run(a, w.Depth, m, w, za, QEpilogue.ToInt32(w.Columns, bias), default, MemoryMarshal.AsBytes<int>(y), w.Columns, scratch, p);
+        QGemmDriver.Run(a, w.Depth, m, w, za, QEpilogue.ToInt32(w.Columns, bias), default, MemoryMarshal.AsBytes(y.AsSpan()), w.Columns, scratch, p);
         return y;
     }
 }
