@@ -7,6 +7,7 @@ public sealed class GraphEditor
 {
     private int _nextName;
     private readonly HashSet<string> _nodeNames;
+    private readonly HashSet<Value> _nameless = [];
 
     /// <summary>Opens <paramref name="graph"/> for changes.</summary>
     public GraphEditor(Graph graph)
@@ -79,6 +80,7 @@ public sealed class GraphEditor
     {
         string stem = name ?? like?.Name ?? operatorType;
         Value output = NewValue(stem + "/out", outputType ?? TensorType.Unknown);
+        _nameless.Add(output);
         AddNode(operatorType, inputs, [output], attributes, domain, stem, like);
         return output;
     }
@@ -138,9 +140,16 @@ public sealed class GraphEditor
     }
 
     /// <summary>Lets every reader of <paramref name="old"/>, graph outputs included, read <paramref name="replacement"/> instead.</summary>
+    /// <remarks>A replacement made by <see cref="Add"/> takes over the name of the value that it replaces, so that hooks and calibration know it.</remarks>
     public void ReplaceUses(Value old, Value replacement)
     {
         if (ReferenceEquals(old, replacement)) return;
+        if (old.Producer is not null && ReferenceEquals(old.Graph, Graph) && _nameless.Remove(replacement))
+        {
+            (old.Name, replacement.Name) = (replacement.Name, old.Name);
+            Graph.MutableValues[old.Name] = old;
+            Graph.MutableValues[replacement.Name] = replacement;
+        }
         foreach (Use use in old.Uses.ToArray()) SetInput(use.Node, use.Index, replacement);
         for (int i = 0; i < Graph.Outputs.Count; i++)
         {

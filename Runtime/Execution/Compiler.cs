@@ -1,0 +1,43 @@
+using System.Diagnostics;
+using Octet.Runtime.Graphs;
+using Octet.Runtime.Operators;
+
+namespace Octet.Runtime.Execution;
+
+/// <summary>From a portable graph and input types to a plan; the order of passes is docs/architecture.md's data flow.</summary>
+internal static class Compiler
+{
+    /// <summary>Compiles a copy of <paramref name="template"/>.</summary>
+    /// <param name="template">The portable graph; not changed.</param>
+    /// <param name="inputTypes">Types of the caller's inputs; null for one left out.</param>
+    /// <param name="options">The session's options.</param>
+    /// <param name="planOptions">What the plan is made for.</param>
+    public static Plan Compile(Graph template, TensorType?[] inputTypes, SessionOptions options, PlanOptions planOptions)
+    {
+        long start = Stopwatch.GetTimestamp();
+        Graph graph = template.Clone();
+        var editor = new GraphEditor(graph);
+        for (int i = 0; i < inputTypes.Length; i++)
+        {
+            if (inputTypes[i] is { } type && !graph.Inputs[i].IsConstant) editor.SetType(graph.Inputs[i], type);
+        }
+        ForgetShapes(graph, editor);
+
+        var report = new CompileReport();
+        report.Elapsed = Stopwatch.GetElapsedTime(start);
+        return PlanBuilder.Build(graph, planOptions, report, inputTypes, inner => new GraphRunner(inner, options, planOptions));
+    }
+
+    /// <summary>Declared shapes of inner values may be of another batch than this one: they are inferred anew.</summary>
+    private static void ForgetShapes(Graph graph, GraphEditor editor)
+    {
+        foreach (Node node in graph.AllNodes())
+        {
+            if (OperatorTable.Find(node) is null) continue;
+            foreach (Value? output in node.Outputs)
+            {
+                if (output is not null) editor.SetType(output, output.Type with { Shape = null });
+            }
+        }
+    }
+}

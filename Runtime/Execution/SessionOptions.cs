@@ -1,0 +1,45 @@
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Octet.Kernels.Cpu;
+
+namespace Octet.Runtime.Execution;
+
+/// <summary>How a session runs its model.</summary>
+public sealed record SessionOptions
+{
+    /// <summary>Threads that one run may use, its caller's included; 1 starts no other thread. Default: the processors that the process may use.</summary>
+    public int Threads { get; init; } = Environment.ProcessorCount;
+
+    /// <summary>Instruction sets that kernels may use. Default: what the CPU has, capped by <c>OCTET_MAX_ISA</c>. No choice changes an integer result.</summary>
+    public CpuFeatures Cpu { get; init; } = CpuInfo.Detected;
+
+    /// <summary>Whether rewriting may merge operators.</summary>
+    public bool Fuse { get; init; } = true;
+
+    /// <summary>Whether quantized patterns become integer operators; off, they run as float between QuantizeLinear and DequantizeLinear.</summary>
+    public bool Lower { get; init; } = true;
+
+    /// <summary>Whether images are kept channels-last.</summary>
+    public bool ChannelsLast { get; init; } = true;
+
+    /// <summary>Names of rewriting rules that are not applied; <c>octet explain</c> lists the names.</summary>
+    public IReadOnlySet<string> DisabledRules { get; init; } = new HashSet<string>();
+
+    /// <summary>Names of values that must exist in the plan, for hooks: nothing is merged across them.</summary>
+    public IReadOnlySet<string> KeepValues { get; init; } = new HashSet<string>();
+
+    /// <summary>Plans kept for different input shapes; the one unused for longest is dropped. At least 1.</summary>
+    public int MaxPlans { get; init; } = 8;
+
+    /// <summary>Receives notes on plans made and on what was left out.</summary>
+    public ILogger Logger { get; init; } = NullLogger.Instance;
+
+    /// <summary>Checks every option.</summary>
+    /// <exception cref="ArgumentException">One is outside its range; the message says which, its value and the rule.</exception>
+    internal SessionOptions Validate()
+    {
+        if (Threads < 1) throw new ArgumentException($"Threads is {Threads}; rule: at least 1");
+        if (MaxPlans < 1) throw new ArgumentException($"MaxPlans is {MaxPlans}; rule: at least 1");
+        return this;
+    }
+}
