@@ -1,0 +1,185 @@
+using Octet.Kernels.Threading;
+
+namespace Octet.Kernels.SGemm;
+
+/// <summary>Float32 matrix products: cuts the rows and columns into blocks, pieces and tiles. Start reading at <see cref="Run"/>.</summary>
+/// <remarks>
+/// Rows of A are read in place. Nothing is cut along K, so each output is one chain of additions in ascending k and the result
+/// depends neither on threads nor on tiles.
+/// </remarks>
+internal static unsafe class SGemmDriver
+{
+    /// <summary>Bytes of A that a block of rows may span, so that it stays in half of a small L2 while panels of B pass.</summary>
+    private const int BlockBytes = 256 * 1024;
+
+    /// <summary>Multiply-accumulates below which a piece is not worth handing to another thread: about 10 µs.</summary>
+    private const long PieceWork = 1 << 19;
+
+    /// <summary><c>Y[m, n] = epilogue(A[m, K] · B[K, n])</c> with a packed B.</summary>
+    /// <param name="a">A, rows of <paramref name="lda"/> floats.</param>
+    /// <param name="lda">Row stride of A, at least K.</param>
+    /// <param name="m">Rows.</param>
+    /// <param name="w">Packed B.</param>
+    /// <param name="e">Bias and activation.</param>
+    /// <param name="sum">Operand that is added, rows of <paramref name="ldSum"/>; empty for none. May be <paramref name="y"/> itself.</param>
+    /// <param name="y">Output, rows of <paramref name="ldy"/>; must not overlap A.</param>
+    /// <param name="ldy">Row stride of Y, at least n.</param>
+    /// <param name="scratch">At least <see cref="ScratchBytes"/> bytes.</param>
+    /// <param name="p">Threads.</param>
+    /// <param name="ldSum">Row stride of the sum operand; 0 means n.</param>
+    /// <exception cref="ArgumentException">A span is too short for its extents.</exception>
+    public static void Run(ReadOnlySpan<float> a, int lda, int m, SGemmWeights w, SEpilogue e, ReadOnlySpan<float> sum,
+        Span<float> y, int ldy, Span<byte> scratch, Parallelism p, int ldSum = 0)
+    {
+        int n = w.N, k = w.K;
+        if (ldSum == 0) ldSum = n;
+        if (m == 0 || n == 0) return;
+        Require(a.Length, m, k, lda, "A");
+        Require(y.Length, m, n, ldy, "Y");
+        if (!sum.IsEmpty) Require(sum.Length, m, n, ldSum, "sum");
+        if (e.Channels != n) throw new ArgumentException($"the epilogue has {e.Channels} channels for {n} columns", nameof(e));
+        fixed (float* ap = a, sp = sum, yp = y)
+        {
+            var work = new MatrixPieces(w.Kernel, w.Panels, k, n, e)
+            {
+                A = ap,
+                Lda = lda,
+                M = m,
+                Sum = sum.IsEmpty ? null : sp,
+                SumStride = ldSum,
+                Y = yp,
+                YStride = ldy,
+            };
+            work.Cut(p.MaxWorkers);
+            p.For(ref work, work.Count);
+        }
+    }
+
+    /// <summary>Scratch bytes of <see cref="Run"/>: none, because rows are read in place.</summary>
+    public static long ScratchBytes(int m, SGemmWeights w, int workers) => 0;
+
+    internal static void Require(int length, int rows, int columns, int stride, string name)
+    {
+        if (stride < columns) throw new ArgumentException($"{name} has row stride {stride} for {columns} columns");
+        if (rows > 0 && columns > 0 && length < (long)(rows - 1) * stride + columns)
+            throw new ArgumentException($"{name} has {length} elements; {rows} rows of {columns} with stride {stride} need {(long)(rows - 1) * stride + columns}");
+    }
+
+    /// <summary>A block of rows times a group of panels per piece; pieces of one block of rows follow each other.</summary>
+    internal struct MatrixPieces(SGemmKernel kernel, float* panels, int k, int n, SEpilogue epilogue) : IPieces
+    {
+        public float* A;
+        public nint Lda;
+        public int M;
+        public float* Sum;
+        public nint SumStride;
+        public float* Y;
+        public nint YStride;
+
+        private int _blockRows;
+        private int _blocks;
+        private int _groupPanels;
+        private int _groups;
+
+        public readonly int Count => _blocks * _groups;
+
+        public void Cut(int workers)
+        {
+            int panelCount = SGemmPacking.Panels(n, kernel), mr = kernel.Mr;
+            int rows = (int)Math.Clamp(BlockBytes / Math.Max(1, (long)k * sizeof(float)) / mr * mr, 4 * mr, 64 * mr);
+            _groupPanels = panelCount;
+            if (workers > 1)
+            {
+                // Cut rows first, then columns, until each worker has several pieces or pieces get too small.
+                long total = (long)M * n * k;
+                long wanted = Math.Min(4L * workers, Math.Max(1, total / PieceWork));
+                int byRows = (int)Math.Min(wanted, (M + mr - 1) / mr);
+                rows = Math.Min(rows, (M + byRows - 1) / byRows);
+                rows = (rows + mr - 1) / mr * mr;
+                int byColumns = (int)Math.Min(panelCount, (wanted + byRows - 1) / byRows);
+                _groupPanels = (panelCount + byColumns - 1) / byColumns;
+            }
+            _blockRows = rows;
+            _blocks = (M + rows - 1) / rows;
+            _groups = (panelCount + _groupPanels - 1) / _groupPanels;
+        }
+
+        public readonly void Run(int piece, int worker)
+        {
+            int block = piece / _groups, group = piece - block * _groups;
+            int firstRow = block * _blockRows, rows = Math.Min(_blockRows, M - firstRow);
+            int firstPanel = group * _groupPanels, endPanel = Math.Min(firstPanel + _groupPanels, SGemmPacking.Panels(n, kernel));
+            int tiles = (rows + kernel.Mr - 1) / kernel.Mr;
+
+            float** pointers = stackalloc float*[kernel.Mr];
+            float* spare = stackalloc float[SGemmTiler.SpareFloats];
+            var tiler = new SGemmTiler(kernel, epilogue, 1, k, spare);
+            for (int panel = firstPanel; panel < endPanel; panel++)
+            {
+                int column = panel * kernel.Nr, columns = Math.Min(kernel.Nr, n - column);
+                float* b = panels + (nint)column * k;
+                int row = firstRow;
+                for (int tile = 0; tile < tiles; tile++)
+                {
+                    // Rows are spread evenly over the tiles: 13 rows are 7 + 6, not 12 + 1.
+                    int tileRows = (firstRow + rows - row) / (tiles - tile);
+                    for (int r = 0; r < tileRows; r++) pointers[r] = A + (row + r) * Lda;
+                    tiler.Run(pointers, tileRows, b, column, columns, Sum == null ? null : Sum + row * SumStride + column, SumStride,
+                        Y + row * YStride + column, YStride);
+                    row += tileRows;
+                }
+            }
+        }
+    }
+}
+
+/// <summary>Runs one tile and what follows it: the activation that a tile cannot apply, and a sum that comes after it.</summary>
+internal unsafe struct SGemmTiler
+{
+    /// <summary>Floats of the spare tile: the largest <c>Mr · Nr</c>.</summary>
+    public const int SpareFloats = 12 * 32;
+
+    private readonly SGemmKernel _kernel;
+    private readonly SEpilogue _epilogue;
+    private readonly float* _spare;
+    private SGemmTileArguments _arguments;
+
+    public SGemmTiler(SGemmKernel kernel, SEpilogue epilogue, int taps, int depth, float* spare)
+    {
+        _kernel = kernel;
+        _epilogue = epilogue;
+        _spare = spare;
+        _arguments.Taps = taps;
+        _arguments.Depth = depth;
+        _arguments.Clamps = epilogue.Clamps;
+        _arguments.ClampFirst = epilogue.ActivationFirst;
+        _arguments.Low = epilogue.Low;
+        _arguments.High = epilogue.High;
+    }
+
+    /// <summary>One tile, <paramref name="rows"/> × <paramref name="columns"/>; <paramref name="channel"/> is the bias of its first column.</summary>
+    public void Run(float** pointers, int rows, float* b, int channel, int columns, float* sum, nint sumStride, float* y, nint yStride)
+    {
+        // The sum may lie in the output, so a tile that must not see it yet is computed beside it.
+        bool separate = sum != null && _epilogue.ActivationFirst && _epilogue.AfterStore is not null;
+        _arguments.Rows = pointers;
+        _arguments.B = b;
+        _arguments.Bias = _epilogue.Bias + channel;
+        _arguments.Columns = columns;
+        _arguments.Sum = separate ? null : sum;
+        _arguments.SumStride = sumStride;
+        _arguments.Y = separate ? _spare : y;
+        _arguments.YStride = separate ? _kernel.Nr : yStride;
+        fixed (SGemmTileArguments* arguments = &_arguments)
+            _kernel.Tile(rows, columns <= _kernel.Lanes ? 1 : 2)(arguments);
+        if (_epilogue.AfterStore is not { } activation) return;
+
+        for (int r = 0; r < rows; r++)
+        {
+            float* target = y + r * yStride;
+            float* source = separate ? _spare + r * _kernel.Nr : target;
+            activation.Run(source, source, columns, _epilogue.Alpha, _epilogue.Beta);
+            if (separate) for (int j = 0; j < columns; j++) target[j] = source[j] + sum[r * sumStride + j];
+        }
+    }
+}
