@@ -1,4 +1,5 @@
 using Octet.Kernels.Cpu;
+using Octet.Kernels.Requantize.X86;
 
 namespace Octet.Kernels.Requantize;
 
@@ -39,8 +40,14 @@ internal abstract unsafe class QEpilogueKernel
     /// <summary>The definition.</summary>
     public static QEpilogueKernel Scalar { get; } = new ScalarKernel();
 
+    /// <summary>256-bit vectors.</summary>
+    public static QEpilogueKernel Isa256 { get; } = new QEpilogueKernel256();
+
+    /// <summary>512-bit vectors.</summary>
+    public static QEpilogueKernel Isa512 { get; } = new QEpilogueKernel512();
+
     /// <summary>Every implementation; the definition is last.</summary>
-    public static QEpilogueKernel[] All { get; } = [Scalar];
+    public static QEpilogueKernel[] All { get; } = [Isa512, Isa256, Scalar];
 
     /// <summary>Instruction set in words.</summary>
     public abstract string Name { get; }

@@ -18,6 +18,14 @@ internal readonly struct WordDot256 : IDot256
         Avx2.Add(acc, Avx2.MultiplyAddAdjacent(a.AsInt16(), b.AsInt16()));
 }
 
+/// <summary>VPDPBUSD ymm in its VEX form: four byte products and the accumulator added without saturation. Requires AVX-VNNI.</summary>
+internal readonly struct VnniDot256 : IDot256
+{
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> Accumulate(Vector256<int> acc, Vector256<int> a, Vector256<int> b) =>
+        AvxVnni.MultiplyWideningAndAdd(acc, a.AsByte(), b.AsSByte());
+}
+
 /// <summary>Up to 6 × 16 outputs in 256-bit vectors.</summary>
 /// <remarks>
 /// <code>

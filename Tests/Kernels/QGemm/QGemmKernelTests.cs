@@ -23,17 +23,21 @@ internal sealed class QGemmKernelTests(QGemmKernel kernel)
     private static readonly int[] Depths = [1, 2, 4, 7, 64, 67];
 
     [Test]
-    public void MatchesReference([ValueSource(nameof(Rows))] int m, [ValueSource(nameof(Columns))] int n, [ValueSource(nameof(Depths))] int k)
+    public void MatchesReference([ValueSource(nameof(Rows))] int m)
     {
-        var random = new Random(m * 73856093 ^ n * 19349663 ^ k);
-        byte[] a = random.Bytes(m * k);
-        sbyte[] b = random.SBytes(k * n);
-        int[] bias = random.Ints(n, -100000, 100000);
-
-        int[] expected = QGemmReference.Multiply(IntegerData.Widen(a), 7, IntegerData.Widen(b), [], m, n, k);
-        for (int i = 0; i < expected.Length; i++) expected[i] += bias[i % n];
-
-        Assert.That(Multiply(a, 7, QGemmWeights.Pack(b, k, n, false, [], kernel), bias, m), Is.EqualTo(expected));
+        foreach (int n in Columns)
+        {
+            foreach (int k in Depths)
+            {
+                var random = new Random(m * 73856093 ^ n * 19349663 ^ k);
+                byte[] a = random.Bytes(m * k);
+                sbyte[] b = random.SBytes(k * n);
+                int[] bias = random.Ints(n, -100000, 100000);
+                int[] expected = QGemmReference.Multiply(IntegerData.Widen(a), 7, IntegerData.Widen(b), [], m, n, k);
+                for (int i = 0; i < expected.Length; i++) expected[i] += bias[i % n];
+                Assert.That(Multiply(a, 7, QGemmWeights.Pack(b, k, n, false, [], kernel), bias, m), Is.EqualTo(expected), $"N {n}, K {k}");
+            }
+        }
     }
 
     [Test]
@@ -101,7 +105,13 @@ internal sealed class QGemmKernelTests(QGemmKernel kernel)
     }
 
     [Test]
-    public void StaysInsideItsBuffers([Values(1, 2, 4, 13, 27)] int m, [Values(1, 3, 16, 33)] int n, [Values(1, 2, 3, 5, 15, 64)] int k, [Values] bool bytes)
+    public void StaysInsideItsBuffers([Values(1, 2, 4, 13, 27)] int m, [Values] bool bytes)
+    {
+        foreach (int n in new[] { 1, 3, 16, 33 })
+            foreach (int k in new[] { 1, 2, 3, 5, 15, 64 }) CheckGuarded(m, n, k, bytes);
+    }
+
+    private void CheckGuarded(int m, int n, int k, bool bytes)
     {
         var random = new Random(m ^ n << 8 ^ k << 16);
         int lda = k + m % 3, ldy = n + m % 2;
