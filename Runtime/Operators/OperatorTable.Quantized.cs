@@ -4,5 +4,12 @@ internal static partial class OperatorTable
 {
     private static Operator[] Quantized() =>
     [
+        new QuantizeLinear(),
+        new DequantizeLinear(),
+        new DynamicQuantizeLinear(),
+        new QLinearConv(),
+        new ConvInteger(),
+        new QLinearMatMul(),
+        new MatMulInteger(),
     ];
 }

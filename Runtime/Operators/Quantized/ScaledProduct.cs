@@ -1,0 +1,84 @@
+using System.Runtime.InteropServices;
+using Octet.Runtime.Tensors;
+
+namespace Octet.Runtime.Operators;
+
+/// <summary>An integer product brought to another grid or to real values, with scales that may be computed at run time.</summary>
+/// <remarks>
+/// With acc = product + bias[n] and all arithmetic in float32:
+/// <code>
+///   integer   y[m,n] = saturate(roundHalfEven(float(acc) · (α · sa[m] · sb[n] / sy[m])) + zy[m])
+///   float     y[m,n] = float(acc) · (α · sa[m] · sb[n]) + bias[n]                                     bias in real units
+/// </code>
+/// </remarks>
+internal sealed class ScaledProduct : Step
+{
+    private readonly IntegerProduct _product;
+    private readonly Slots _slots;
+    private readonly float _alpha;
+    private readonly DataType _output;
+
+    /// <summary>Which input holds what; −1 where the operator has none.</summary>
+    /// <param name="AScale">One, or one per row of A.</param>
+    /// <param name="BScale">One, or one per column of B.</param>
+    /// <param name="YScale">One, or one per row.</param>
+    /// <param name="YZero">As <paramref name="YScale"/>.</param>
+    /// <param name="Bias">int32 per column for an 8-bit result, float32 per column for a real one.</param>
+    internal readonly record struct Slots(int AScale, int BScale, int YScale = -1, int YZero = -1, int Bias = -1);
+
+    public ScaledProduct(PlanContext c, IntegerProduct product, Slots slots, DataType output, float alpha = 1)
+    {
+        (_product, _slots, _output, _alpha) = (product, slots, output, alpha);
+        if (OperandParameters.Count(c, slots.AScale, product.Shape.M, "a scale of A") == 0) throw c.Error("A has no scale", "every quantized operand has a scale");
+        if (OperandParameters.Count(c, slots.BScale, product.Shape.N, "a scale of B") == 0) throw c.Error("B has no scale", "every quantized operand has a scale");
+        if (slots.YScale >= 0) OperandParameters.Count(c, slots.YScale, product.Shape.M, "a scale of Y");
+        if (slots.YZero >= 0) OperandParameters.Count(c, slots.YZero, product.Shape.M, "a zero point of Y");
+        if (slots.Bias >= 0) OperandParameters.Count(c, slots.Bias, product.Shape.N, "a bias");
+    }
+
+    public override string Kernel => "integer product";
+
+    public override long MultiplyAccumulates => (long)_product.Length * _product.Shape.K;
+
+    public override int ScratchBytes => _product.Length * sizeof(int) + _product.ScratchBytes;
+
+    public override void Run(StepContext c)
+    {
+        Span<int> acc = MemoryMarshal.Cast<byte, int>(c.Scratch[..(_product.Length * sizeof(int))]);
+        _product.Run(c, acc, c.Scratch[(_product.Length * sizeof(int))..]);
+        ReadOnlySpan<float> aScale = c.Input<float>(_slots.AScale), bScale = c.Input<float>(_slots.BScale);
+        if (_output == DataType.Float32) ToReal(c, acc, aScale, bScale, _slots.Bias >= 0 ? c.Input<float>(_slots.Bias) : default);
+        else ToGrid(c, acc, aScale, bScale, c.Input<float>(_slots.YScale), _slots.Bias >= 0 ? c.Input<int>(_slots.Bias) : default);
+    }
+
+    private void ToReal(StepContext c, ReadOnlySpan<int> acc, ReadOnlySpan<float> aScale, ReadOnlySpan<float> bScale, ReadOnlySpan<float> bias)
+    {
+        Span<float> y = c.Output<float>(0);
+        int n = _product.Shape.N, m = _product.Shape.M;
+        for (int i = 0; i < acc.Length; i++)
+        {
+            int column = i % n, row = i / n % m;
+            float value = acc[i] * (_alpha * At(aScale, row) * At(bScale, column));
+            y[i] = bias.Length == 0 ? value : value + At(bias, column);
+        }
+    }
+
+    private void ToGrid(StepContext c, ReadOnlySpan<int> acc, ReadOnlySpan<float> aScale, ReadOnlySpan<float> bScale, ReadOnlySpan<float> yScale, ReadOnlySpan<int> bias)
+    {
+        bool signed = _output == DataType.Int8;
+        QuantizedRange range = QuantizedRange.Of(_output);
+        Span<byte> y = c.Output<byte>(0);
+        ReadOnlySpan<byte> zero = _slots.YZero >= 0 ? c.Input<byte>(_slots.YZero) : default;
+        int n = _product.Shape.N, m = _product.Shape.M;
+        for (int i = 0; i < acc.Length; i++)
+        {
+            int column = i % n, row = i / n % m;
+            int sum = bias.Length == 0 ? acc[i] : unchecked(acc[i] + At(bias, column));
+            int yZero = zero.Length == 0 ? 0 : signed ? (sbyte)At(zero, row) : At(zero, row);
+            float multiplier = _alpha * At(aScale, row) * At(bScale, column) / At(yScale, row);
+            y[i] = unchecked((byte)LinearQuantization.Requantize(sum, multiplier, yZero, range.Low, range.High));
+        }
+    }
+
+    private static T At<T>(ReadOnlySpan<T> values, int index) => values[values.Length == 1 ? 0 : index];
+}
