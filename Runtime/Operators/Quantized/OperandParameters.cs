@@ -10,7 +10,7 @@ internal static class OperandParameters
     /// <exception cref="ModelException">It has another number of elements.</exception>
     public static int Count(PlanContext c, int index, int extent, string what)
     {
-        if (!c.Has(index)) return 0;
+        if (index < 0 || !c.Has(index)) return 0;
         int count = Tensor.CountElements(c.InputShape(index));
         if (count != 1 && count != extent)
             throw c.Unsupported($"input {index} has shape {Tensor.Format(c.InputShape(index))}", $"{what} with one element or {extent}");
@@ -20,10 +20,10 @@ internal static class OperandParameters
     /// <summary>The 8-bit zero points of input <paramref name="index"/> as integers; one 0 where it is left out.</summary>
     /// <param name="c">The run.</param>
     /// <param name="index">The input.</param>
-    /// <param name="into">Receives them; at least as long as the input.</param>
+    /// <param name="into">Receives them; at least as long as the input; an index of −1 counts as left out.</param>
     public static ReadOnlySpan<int> Read(StepContext c, int index, Span<int> into)
     {
-        if (!c.Has(index))
+        if (index < 0 || !c.Has(index))
         {
             into[0] = 0;
             return into[..1];
