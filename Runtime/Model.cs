@@ -26,6 +26,12 @@ public sealed partial class Model
     /// <summary>The version of that tool.</summary>
     public string ProducerVersion { get; init; } = "";
 
+    /// <summary>Namespace of the model's name, in reverse-DNS form.</summary>
+    public string Domain { get; init; } = "";
+
+    /// <summary>The model's own version.</summary>
+    public long ModelVersion { get; init; }
+
     /// <summary>What the model is for, in its author's words.</summary>
     public string Description { get; init; } = "";
 

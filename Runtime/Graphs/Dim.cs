@@ -3,7 +3,7 @@ using System.Globalization;
 namespace Octet.Runtime.Graphs;
 
 /// <summary>One extent of a shape: a number, a named unknown such as <c>N</c>, or an unnamed unknown.</summary>
-/// <remarks>Arithmetic on known extents is exact; with an unknown operand the result is an unnamed unknown, except for <c>x·1</c>, <c>x+0</c>, <c>x/1</c>.</remarks>
+/// <remarks>Arithmetic on known extents is exact; with an unknown operand, or beyond 63 bits, the result is an unnamed unknown, except for <c>x·1</c>, <c>x+0</c>, <c>x/1</c>.</remarks>
 public readonly struct Dim : IEquatable<Dim>
 {
     private readonly long _plusOne;   // 0 = unknown, so that default(Dim) is unknown
@@ -55,7 +55,7 @@ public readonly struct Dim : IEquatable<Dim>
 
     /// <summary>Product.</summary>
     public static Dim operator *(Dim a, Dim b) =>
-        a.IsKnown && b.IsKnown ? From(checked(a.Value * b.Value)) : b.Is(1) ? a : a.Is(1) ? b : a.Is(0) || b.Is(0) ? 0 : Unknown;
+        a.IsKnown && b.IsKnown ? Math.BigMul(a.Value, b.Value, out long product) == 0 ? From(product) : Unknown : b.Is(1) ? a : a.Is(1) ? b : a.Is(0) || b.Is(0) ? 0 : Unknown;
 
     /// <summary>Quotient, rounded down.</summary>
     public static Dim operator /(Dim a, Dim b) => a.IsKnown && b.IsKnown && b.Value != 0 ? From(a.Value / b.Value) : b.Is(1) ? a : Unknown;

@@ -65,6 +65,7 @@ public static class GraphPrinter
         {
             DataType.String => " = " + Text(tensor.Strings.ToArray()),
             DataType.Float32 or DataType.Float64 or DataType.Float16 or DataType.BFloat16 => " = " + Text(tensor.ToFloat32Array()),
+            DataType.UInt64 => " = [" + string.Join(",", tensor.Span<ulong>().ToArray().Select(number => number.ToString(CultureInfo.InvariantCulture))) + "]",
             _ when tensor.Type.IsInteger() || tensor.Type is DataType.Bool or DataType.Int4 or DataType.UInt4 => " = " + Text(tensor.ToInt64Array()),
             _ => "",
         };
