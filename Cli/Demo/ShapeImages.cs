@@ -24,7 +24,7 @@ internal static class ShapeImages
     /// <summary>Seed of the images the demo model was trained on; calibration images come from here too.</summary>
     public const ulong TrainingSeed = 0x5EED_0001;
 
-    /// <summary>Seed of the images that only evaluation uses; no parameter of model or training was chosen on them.</summary>
+    /// <summary>Seed of the images that only evaluation uses; training never sees them.</summary>
     public const ulong EvaluationSeed = 0x5EED_0002;
 
     /// <summary>Names of the classes; the label is the position.</summary>
