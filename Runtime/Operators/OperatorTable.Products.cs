@@ -4,5 +4,10 @@ internal static partial class OperatorTable
 {
     private static Operator[] Products() =>
     [
+        new MatMul(),
+        new FusedMatMul(),
+        new Gemm(),
+        new FusedGemm(),
+        new OctetGemm(),
     ];
 }

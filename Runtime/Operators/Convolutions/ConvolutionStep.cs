@@ -109,27 +109,23 @@ internal static class ConvolutionPlan
             Span<byte> scratch = c.Scratch;
             if (_copyX)
             {
-                Span<float> last = Take(ref scratch, _xBytes);
+                Span<float> last = MemoryMarshal.Cast<byte, float>(scratch[.._xBytes]);
                 ChannelOrder.ToLast(x, last, _shape.Batch, _shape.InChannels, _shape.InputPixels);
                 x = last[..x.Length];
             }
-            if (_copyY) result = Take(ref scratch, _yBytes)[..y.Length];
+            scratch = scratch[_xBytes..];
+            if (_copyY) result = MemoryMarshal.Cast<byte, float>(scratch[.._yBytes])[..y.Length];
+            scratch = scratch[_yBytes..];
             if (_copySum)
             {
-                Span<float> last = Take(ref scratch, _sumBytes);
+                Span<float> last = MemoryMarshal.Cast<byte, float>(scratch[.._sumBytes]);
                 ChannelOrder.ToLast(sum, last, _shape.Batch, _shape.OutChannels, _shape.OutputPixels);
                 sum = last[..y.Length];
             }
+            scratch = scratch[_sumBytes..];
             if (_convolution is not null) _convolution.Run(x, sum, result, scratch, c.Parallel);
             else _transpose!.Run(x, sum, result, scratch, c.Parallel);
             if (_copyY) ChannelOrder.ToFirst<float>(result, y, _shape.Batch, _shape.OutChannels, _shape.OutputPixels);
-        }
-
-        private static Span<float> Take(ref Span<byte> scratch, int bytes)
-        {
-            Span<byte> taken = scratch[..bytes];
-            scratch = scratch[bytes..];
-            return MemoryMarshal.Cast<byte, float>(taken);
         }
 
         private static long Align(long bytes) => (bytes + Alignment - 1) / Alignment * Alignment;
