@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Operators;
+using Octet.Runtime.Passes;
 
 namespace Octet.Runtime.Execution;
 
@@ -23,6 +24,7 @@ internal static class Compiler
         }
         ForgetShapes(graph, editor);
 
+        Simplifier.Run(graph, planOptions);
         var report = new CompileReport();
         report.Elapsed = Stopwatch.GetElapsedTime(start);
         return PlanBuilder.Build(graph, planOptions, report, inputTypes, inner => new GraphRunner(inner, options, planOptions));

@@ -1,0 +1,247 @@
+using Octet.Quantization.Calibration;
+using Octet.Quantization.Marking;
+using Octet.Runtime.Graphs;
+using Octet.Runtime.Tensors;
+
+namespace Octet.Quantization.Rewriting;
+
+/// <summary>
+/// Rewrites a prepared graph to standard QDQ form: every activation that a quantized operator reads goes through QuantizeLinear and DequantizeLinear, weights become int8 and biases int32
+/// constants behind a DequantizeLinear.
+/// </summary>
+/// <remarks>
+/// An activation right after its only producer (Conv → Relu) gets no pair in between, and a result that only float operators read gets none either. Operators that only move elements, and Concat,
+/// share one grid with their inputs.
+/// </remarks>
+internal sealed class QdqRewriter
+{
+    private readonly Graph _graph;
+    private readonly GraphEditor _editor;
+    private readonly Dictionary<Node, Marker.Mark> _marks;
+    private readonly QuantizationOptions _options;
+    private readonly List<string> _warnings;
+    private readonly Dictionary<Value, Value> _quantized = [];      // activation → its dequantized form
+    private readonly Dictionary<(Tensor, int, float, string), (Value Dequantized, float[] Scales)> _weights = [];
+
+    private QdqRewriter(Graph graph, Dictionary<Node, Marker.Mark> marks, QuantizationOptions options, List<string> warnings)
+    {
+        (_graph, _editor, _marks, _options, _warnings) = (graph, new GraphEditor(graph), marks, options, warnings);
+    }
+
+    /// <summary>The activations that need a range: what quantized operators read, constants and values inside a merged pair excepted.</summary>
+    public static IReadOnlyList<Value> Activations(Graph graph, Dictionary<Node, Marker.Mark> marks)
+    {
+        var values = new List<Value>();
+        var seen = new HashSet<Value>();
+        foreach (Node node in graph.Nodes)
+        {
+            if (marks[node].Operator is not { } row || IsMergedActivation(node, marks)) continue;
+            foreach (Value value in Marker.DataOf(node, row))
+            {
+                if (!value.IsConstant && seen.Add(value)) values.Add(value);
+            }
+        }
+        return values;
+    }
+
+    /// <summary>Rewrites <paramref name="graph"/> in place.</summary>
+    /// <param name="graph">The prepared graph.</param>
+    /// <param name="marks">What is quantized.</param>
+    /// <param name="ranges">Range of every activation; null to quantize activations by their range at run time.</param>
+    /// <param name="options">Types and granularity.</param>
+    /// <param name="warnings">Receives what the user should know.</param>
+    public static void Run(Graph graph, Dictionary<Node, Marker.Mark> marks, IReadOnlyDictionary<string, CalibrationRange>? ranges, QuantizationOptions options, List<string> warnings) =>
+        new QdqRewriter(graph, marks, options, warnings).Run(ranges);
+
+    /// <summary>Whether <paramref name="node"/> is a clamp that becomes part of the operator before it.</summary>
+    private static bool IsMergedActivation(Node node, Dictionary<Node, Marker.Mark> marks) =>
+        marks[node].Operator is { Type: "Relu" or "Clip" }
+        && node.Inputs[0] is { Producer: { } producer } value && value.SingleUse is not null
+        && marks.TryGetValue(producer, out Marker.Mark mark) && mark.Operator is { Type: "Conv" or "ConvTranspose" or "Gemm" or "MatMul" or "Add" or "Mul" };
+
+    private void Run(IReadOnlyDictionary<string, CalibrationRange>? ranges)
+    {
+        IReadOnlyList<Value> activations = Activations(_graph, _marks);
+        if (ranges is null)
+        {
+            foreach (Value value in activations) QuantizeAtRunTime(value);
+        }
+        else
+        {
+            foreach ((Value value, GridParameters grid) in Grids(activations, ranges)) _quantized[value] = Quantize(value, grid);
+        }
+
+        foreach (Node node in _graph.Nodes.ToArray())
+        {
+            if (!_marks.TryGetValue(node, out Marker.Mark mark) || mark.Operator is not { } row || IsMergedActivation(node, _marks)) continue;
+            Value[] data = [.. Marker.DataOf(node, row)];
+            for (int i = 0; i < node.Inputs.Count; i++)
+            {
+                if (node.Inputs[i] is not { } input || !data.Contains(input) || (row.DataInputs is not null && !row.DataInputs.Contains(i))) continue;
+                if (input.IsConstant) _editor.SetInput(node, i, QuantizeConstant(input));
+                else if (_quantized.TryGetValue(input, out Value? dequantized)) _editor.SetInput(node, i, dequantized);
+            }
+            if (row.Weight >= 0 && node.Input(row.Weight) is { IsConstant: true }) QuantizeWeight(node, row);
+        }
+        RedirectFloatReaders();
+        _editor.Sort();
+        RemoveUnread();
+    }
+
+    /// <summary>Who reads the result of a quantized operator reads what its integers mean, so that the operator's output exists only once.</summary>
+    private void RedirectFloatReaders()
+    {
+        foreach ((Value value, Value dequantized) in _quantized)
+        {
+            if (value.Producer is not { } producer || !Ends(producer)) continue;
+            Node quantizer = dequantized.Producer!.Inputs[0]!.Producer!;
+            foreach (Use use in value.Uses.ToArray())
+            {
+                if (!ReferenceEquals(use.Node, quantizer)) _editor.SetInput(use.Node, use.Index, dequantized);
+            }
+            for (int o = 0; o < _graph.Outputs.Count; o++)
+            {
+                if (ReferenceEquals(_graph.Outputs[o], value)) _editor.SetOutput(o, dequantized);
+            }
+        }
+    }
+
+    private bool Ends(Node producer) => _marks.TryGetValue(producer, out Marker.Mark mark) && mark.Operator is not null;
+
+    private IEnumerable<(Value, GridParameters)> Grids(IReadOnlyList<Value> activations, IReadOnlyDictionary<string, CalibrationRange> ranges)
+    {
+        var known = new Dictionary<Value, CalibrationRange>();
+        foreach (Value value in activations)
+        {
+            if (ranges.TryGetValue(value.Name, out CalibrationRange range)) known[value] = range;
+            else _warnings.Add($"'{value.Name}' has no calibrated range; it stays float");
+        }
+        Dictionary<Value, Value> shared = SharedGrids(known.Keys);
+        var union = new Dictionary<Value, CalibrationRange>();
+        foreach ((Value value, CalibrationRange range) in known)
+        {
+            Value group = shared[value];
+            union[group] = union.TryGetValue(group, out CalibrationRange other) ? other.Union(range) : range;
+        }
+        foreach (Value value in known.Keys.ToArray()) yield return (value, GridParameters.For(union[shared[value]], _options.Type));
+    }
+
+    /// <summary>Groups of activations that must have one grid: input and output of an operator that only moves elements; the inputs of a Concat that nobody else reads, with its output.</summary>
+    private Dictionary<Value, Value> SharedGrids(IEnumerable<Value> values)
+    {
+        var parent = values.ToDictionary(value => value);
+        Value Root(Value value)
+        {
+            while (!ReferenceEquals(parent[value], value)) value = parent[value] = parent[parent[value]];
+            return value;
+        }
+        foreach (Node node in _graph.Nodes)
+        {
+            if (_marks[node].Operator is not { Grid: Grid.Same } row) continue;
+            foreach (Value output in node.Outputs.OfType<Value>())
+            {
+                foreach (Value input in Marker.DataOf(node, row))
+                {
+                    if (!parent.ContainsKey(input) || !parent.ContainsKey(output)) continue;
+                    if (row.Type == "Concat" && input.Uses.Any(use => _marks.GetValueOrDefault(use.Node).Operator is not { Grid: Grid.Same })) continue;
+                    parent[Root(input)] = Root(output);
+                }
+            }
+        }
+        return parent.Keys.ToArray().ToDictionary(value => value, Root);
+    }
+
+    private Value Quantize(Value value, GridParameters grid)
+    {
+        Value scale = _editor.AddConstant(value.Name + "/scale", Tensor.Scalar(grid.Scale));
+        Value zeroPoint = _editor.AddConstant(value.Name + "/zero_point", grid.Type == DataType.UInt8 ? Tensor.Scalar((byte)grid.ZeroPoint) : Tensor.Scalar((sbyte)grid.ZeroPoint));
+        Value quantized = Made("QuantizeLinear", [value, scale, zeroPoint], value.Name + "/quantized", value.Type with { Element = grid.Type });
+        return Made("DequantizeLinear", [quantized, scale, zeroPoint], value.Name + "/dequantized", value.Type);
+    }
+
+    private void QuantizeAtRunTime(Value value)
+    {
+        Value quantized = _editor.AddValue(value.Name + "/quantized", value.Type with { Element = DataType.UInt8 });
+        Value scale = _editor.AddValue(value.Name + "/scale", new TensorType(DataType.Float32, ReadOnlySpan<Dim>.Empty));
+        Value zeroPoint = _editor.AddValue(value.Name + "/zero_point", new TensorType(DataType.UInt8, ReadOnlySpan<Dim>.Empty));
+        _editor.AddNode("DynamicQuantizeLinear", [value], [quantized, scale, zeroPoint], name: value.Name + "/quantize", origins: []);
+        _quantized[value] = Made("DequantizeLinear", [quantized, scale, zeroPoint], value.Name + "/dequantized", value.Type);
+    }
+
+    private Value QuantizeConstant(Value constant)
+    {
+        if (_quantized.TryGetValue(constant, out Value? known)) return known;
+        ReadOnlySpan<float> x = constant.Constant!.Span<float>();
+        (float min, float max) = x.Length == 0 ? (0, 0) : Extremes.Of(x);
+        GridParameters grid = GridParameters.For(new CalibrationRange(min, max), _options.Type);
+        Tensor integers = new(grid.Type, constant.Constant.Shape);
+        Span<byte> q = integers.Bytes.Span;
+        for (int i = 0; i < x.Length; i++)
+        {
+            float rounded = MathF.Round(x[i] / grid.Scale) + grid.ZeroPoint;
+            q[i] = grid.Type == DataType.UInt8 ? (byte)Math.Clamp(rounded, 0, 255) : (byte)(sbyte)Math.Clamp(rounded, -127, 127);
+        }
+        Value quantized = _editor.AddConstant(constant.Name + "/quantized", integers);
+        Value scale = _editor.AddConstant(constant.Name + "/scale", Tensor.Scalar(grid.Scale));
+        Value zeroPoint = _editor.AddConstant(constant.Name + "/zero_point", grid.Type == DataType.UInt8 ? Tensor.Scalar((byte)grid.ZeroPoint) : Tensor.Scalar((sbyte)grid.ZeroPoint));
+        return _quantized[constant] = Made("DequantizeLinear", [quantized, scale, zeroPoint], constant.Name + "/dequantized", constant.Type);
+    }
+
+    private void QuantizeWeight(Node node, QuantizableOperator row)
+    {
+        Value weight = node.Inputs[row.Weight]!;
+        Value? bias = row.Bias >= 0 ? node.Input(row.Bias) : null;
+        float inputScale = node.Inputs[0]!.Producer is { OperatorType: "DequantizeLinear" } source && source.Inputs[1]!.Constant is { } scalar ? scalar.Span<float>()[0] : 0;
+        int axis = _options.Granularity == Granularity.Tensor ? -1 : ChannelAxis(node, weight.Constant!);
+        float[] floatBias = bias?.Constant?.ToFloat32Array() ?? [];
+
+        (Tensor, int, float, string) key = (weight.Constant!, axis, inputScale, bias?.Name ?? "");
+        if (!_weights.TryGetValue(key, out (Value Dequantized, float[] Scales) made))
+        {
+            QuantizedWeight quantized = WeightQuantizer.Quantize(weight.Constant!, axis, floatBias, inputScale);
+            made = (Constant(weight.Name, quantized.Values, quantized.Scales, quantized.Axis), quantized.Scales);
+            _weights.Add(key, made);
+        }
+        _editor.SetInput(node, row.Weight, made.Dequantized);
+        if (bias is null || inputScale == 0) return;
+
+        float[] biasScales = [.. made.Scales.Select(scale => WeightQuantizer.BiasScale(inputScale, scale))];
+        int[] integers = WeightQuantizer.QuantizeBias(floatBias, inputScale, made.Scales);
+        _editor.SetInput(node, row.Bias, Constant(bias.Name, Tensor.Create(integers, floatBias.Length), biasScales, biasScales.Length == 1 ? -1 : 0));
+    }
+
+    /// <summary>The axis of a weight tensor that is the output channel.</summary>
+    private static int ChannelAxis(Node node, Tensor weight) => node.OperatorType switch
+    {
+        // One group's output channels are axis 1; with several groups a channel is no slice of one axis.
+        "ConvTranspose" => node.Attributes.Int("group", 1) == 1 ? 1 : -1,
+        "Gemm" => node.Attributes.Int("transB") != 0 ? 0 : 1,
+        "MatMul" => weight.Rank - 1,
+        _ => 0,
+    };
+
+    private Value Constant(string name, Tensor integers, float[] scales, int axis)
+    {
+        Value quantized = _editor.AddConstant(name + "/quantized", integers);
+        Value scale = _editor.AddConstant(name + "/scale", axis < 0 ? Tensor.Scalar(scales[0]) : Tensor.Create(scales, scales.Length));
+        var zeros = new Tensor(integers.Type, axis < 0 ? [] : [scales.Length]);
+        Value zeroPoint = _editor.AddConstant(name + "/zero_point", zeros);
+        AttributeMap attributes = axis < 0 ? [] : new AttributeMap { { "axis", (long)axis } };
+        return Made("DequantizeLinear", [quantized, scale, zeroPoint], name + "/dequantized", new TensorType(DataType.Float32, integers.Shape), attributes);
+    }
+
+    private Value Made(string type, ReadOnlySpan<Value?> inputs, string output, TensorType outputType, AttributeMap? attributes = null)
+    {
+        Value value = _editor.AddValue(output, outputType);
+        _editor.AddNode(type, inputs, [value], attributes, name: output, origins: []);
+        return value;
+    }
+
+    private void RemoveUnread()
+    {
+        foreach (Value value in _graph.Values.ToArray())
+        {
+            if (value.IsConstant && value.Uses.Count == 0 && !value.IsGraphOutput && !value.IsGraphInput) _editor.Remove(value);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+using Octet.Runtime.Tensors;
+
+namespace Octet.Quantization.Rewriting;
+
+/// <summary>A weight tensor as int8 with its scales.</summary>
+/// <param name="Values">int8, the shape of the float tensor.</param>
+/// <param name="Scales">One, or one per channel.</param>
+/// <param name="Axis">Channel axis; −1 for one scale.</param>
+internal sealed record QuantizedWeight(Tensor Values, float[] Scales, int Axis);
+
+/// <summary>Weights and biases to integers: <c>w_q = round(w / scale)</c> in [−127, 127], <c>b_q = round(b / (scale_x · scale_w))</c>.</summary>
+internal static class WeightQuantizer
+{
+    /// <summary>Quantized biases stay within ±2³⁰, which leaves as much room again for the sum that they are added to.</summary>
+    public const int BiasLimit = 1 << 30;
+
+    /// <summary>Quantizes symmetrically.</summary>
+    /// <param name="weight">float32.</param>
+    /// <param name="axis">Channel axis, or −1 for one scale.</param>
+    /// <param name="bias">Bias per channel, or empty; scales grow where a bias would leave ±<see cref="BiasLimit"/>.</param>
+    /// <param name="inputScale">Scale of the activation that the weight multiplies; 0 where it is not known.</param>
+    public static QuantizedWeight Quantize(Tensor weight, int axis, ReadOnlySpan<float> bias, float inputScale)
+    {
+        ReadOnlySpan<float> w = weight.Span<float>();
+        (int channels, int inner) = Extents(weight, axis);
+        var largest = new float[channels];
+        for (int i = 0; i < w.Length; i++)
+        {
+            int channel = i / inner % channels;
+            largest[channel] = MathF.Max(largest[channel], MathF.Abs(w[i]));
+        }
+        var scales = new float[channels];
+        for (int c = 0; c < channels; c++) scales[c] = GridParameters.Step(largest[c], 127);
+        if (inputScale > 0)
+        {
+            for (int c = 0; c < bias.Length; c++)
+            {
+                int target = channels == 1 ? 0 : c;
+                scales[target] = MathF.Max(scales[target], (float)(Math.Abs((double)bias[c]) / BiasLimit / inputScale));
+            }
+        }
+
+        var values = new sbyte[w.Length];
+        for (int i = 0; i < w.Length; i++)
+        {
+            // Half to even of a float32 quotient, the rounding that every other integer of the model has.
+            values[i] = (sbyte)Math.Clamp(MathF.Round(w[i] / scales[i / inner % channels]), -127, 127);
+        }
+        return new QuantizedWeight(Tensor.Create(values, weight.Shape), scales, channels == 1 ? -1 : axis);
+    }
+
+    /// <summary>Quantizes a bias to int32 with scale <c>inputScale · scales[c]</c>, saturating at ±<see cref="BiasLimit"/>.</summary>
+    public static int[] QuantizeBias(ReadOnlySpan<float> bias, float inputScale, float[] scales)
+    {
+        var result = new int[bias.Length];
+        for (int c = 0; c < result.Length; c++)
+        {
+            double step = BiasScale(inputScale, scales[scales.Length == 1 ? 0 : c]);
+            result[c] = (int)Math.Clamp(Math.Round(bias[c] / step), -BiasLimit, BiasLimit);
+        }
+        return result;
+    }
+
+    /// <summary>The scale of a bias, the float32 product that a DequantizeLinear stores.</summary>
+    public static float BiasScale(float inputScale, float weightScale) => MathF.Max(inputScale * weightScale, float.Epsilon);
+
+    private static (int Channels, int Inner) Extents(Tensor weight, int axis)
+    {
+        if (axis < 0) return (1, Math.Max(1, weight.Length));
+        int inner = 1;
+        for (int i = axis + 1; i < weight.Rank; i++) inner *= weight.Shape[i];
+        return (weight.Shape[axis], Math.Max(1, inner));
+    }
+}
