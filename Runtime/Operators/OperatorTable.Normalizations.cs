@@ -4,5 +4,11 @@ internal static partial class OperatorTable
 {
     private static Operator[] Normalizations() =>
     [
+        new BatchNormalization(),
+        new InstanceNormalization(),
+        new GroupNormalization(),
+        new LayerNormalization("LayerNormalization", centred: true),
+        new LayerNormalization("RMSNormalization", centred: false),
+        new LayerNormalization("SimplifiedLayerNormalization", centred: false),
     ];
 }

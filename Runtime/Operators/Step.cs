@@ -68,6 +68,15 @@ internal sealed class StepContext(Tensor?[] inputs, Tensor?[] outputs, Memory<by
     /// <summary>Scratch space of at least <see cref="Step.ScratchBytes"/>, 64-byte aligned, uninitialised.</summary>
     public Span<byte> Scratch => scratch.Span;
 
+    /// <summary>Inputs of the node, left-out ones in between included.</summary>
+    public int InputCount => inputs.Length;
+
+    /// <summary>Outputs of the node, unwanted ones in between included.</summary>
+    public int OutputCount => outputs.Length;
+
+    /// <summary>The scratch space in a form that can be handed on.</summary>
+    internal Memory<byte> ScratchMemory => scratch;
+
     /// <summary>Whether input <paramref name="index"/> is given.</summary>
     public bool Has(int index) => index < inputs.Length && inputs[index] is not null;
 

@@ -1,0 +1,172 @@
+using Octet.Runtime.Graphs;
+using Octet.Runtime.Tensors;
+
+namespace Octet.Runtime.Operators;
+
+/// <summary>
+/// <c>Pad</c>: elements added before and behind each axis; negative numbers take away. <c>mode</c> <c>constant</c> adds one value, <c>edge</c> the
+/// nearest element, <c>reflect</c> mirrors without repeating the edge, <c>wrap</c> continues at the other end.
+/// </summary>
+/// <remarks>Pads and value are attributes before version 11, inputs 1 and 2 since; input 3 names the axes since version 18.</remarks>
+internal sealed class Pad : Operator
+{
+    public override OperatorId Id { get; } = new("Pad");
+
+    public override string Types => "all";
+
+    public override string IntegerForm => "same";
+
+    public override void Infer(InferContext c)
+    {
+        if (c.Shape(0) is not { } shape)
+        {
+            c.SetUnknownShape(0, c.Element(0));
+            return;
+        }
+        if (Pads(c, shape.Length, c.KnownInts) is not var (before, behind))
+        {
+            c.Set(0, c.Element(0), new Dim[shape.Length]);
+            return;
+        }
+        var result = new Dim[shape.Length];
+        for (int i = 0; i < result.Length; i++)
+        {
+            long added = before[i] + behind[i];
+            if (!shape[i].IsKnown) result[i] = added == 0 ? shape[i] : Dim.Unknown;
+            else if (shape[i].Value + added < 0) throw c.Error($"axis {i} has extent {shape[i]} and {-added} elements are taken away", "no more is taken away than there is");
+            else result[i] = shape[i].Value + added;
+        }
+        c.Set(0, c.Element(0), result);
+    }
+
+    public override Step Plan(PlanContext c)
+    {
+        int[] x = c.InputShape(0), y = c.OutputShape(0);
+        long[] before = Pads(c, x.Length, index => c.Has(index) ? c.Required(index).ToInt64Array() : null)!.Value.Before;
+        string mode = c.Attributes.String("mode", "constant");
+        var maps = new int[x.Length][];
+        for (int i = 0; i < maps.Length; i++)
+        {
+            maps[i] = new int[y[i]];
+            for (int k = 0; k < y[i]; k++) maps[i][k] = Source(c, mode, k - before[i], x[i]);
+        }
+        if (c.Opset >= 11 && c.Has(2) && Tensor.CountElements(c.InputShape(2)) != 1) throw c.Error($"the value has shape {Tensor.Format(c.InputShape(2))}", "the value is a scalar");
+        return MovementSteps.Plan(c, c.Element(0), new Visitor(x, y, maps, c.Opset < 11 ? Value(c) : null));
+    }
+
+    private static Tensor Value(PlanContext c)
+    {
+        float value = c.Attributes.Float("value");
+        return c.Element(0) switch
+        {
+            DataType.Float32 => Tensor.Scalar(value),
+            DataType.Float64 => Tensor.Scalar((double)value),
+            DataType.Float16 => Tensor.Scalar((Half)value),
+            DataType type => value == 0 ? new Tensor(type, []) : throw c.Unsupported($"{type.Name()} is padded with {value}", "padding with 0"),
+        };
+    }
+
+    private static (long[] Before, long[] Behind)? Pads(NodeContext c, int rank, Func<int, long[]?> known)
+    {
+        long[]? pads = c.Opset < 11 ? c.Attributes.Ints("pads") ?? c.Attributes.Ints("paddings") ?? throw c.Error("pads is missing", "pads is given") : known(1);
+        if (pads is null) return null;
+        var axes = new int[rank];
+        for (int i = 0; i < rank; i++) axes[i] = i;
+        if (c.Has(3))
+        {
+            if (known(3) is not { } named) return null;
+            axes = Array.ConvertAll(named, axis => c.Axis(axis, rank));
+        }
+        if (pads.Length != 2 * axes.Length) throw c.Error($"{pads.Length} pads for {axes.Length} axes", "two pads per axis");
+        long[] before = new long[rank], behind = new long[rank];
+        for (int i = 0; i < axes.Length; i++) (before[axes[i]], behind[axes[i]]) = (pads[i], pads[axes.Length + i]);
+        return (before, behind);
+    }
+
+    /// <summary>The input position that output position <paramref name="at"/> (counted from the input's first) shows; −1 for the constant.</summary>
+    private static int Source(PlanContext c, string mode, long at, int extent)
+    {
+        if (at >= 0 && at < extent) return (int)at;
+        if (mode == "constant") return -1;
+        if (extent == 0) throw c.Error($"an axis of extent 0 is padded with mode '{mode}'", "only the mode 'constant' pads an empty axis");
+        switch (mode)
+        {
+            case "edge":
+                return at < 0 ? 0 : extent - 1;
+            case "reflect":
+                if (extent == 1) return 0;
+                long period = 2L * (extent - 1), phase = ((at % period) + period) % period;
+                return (int)(phase < extent ? phase : period - phase);
+            case "wrap":
+                return (int)(((at % extent) + extent) % extent);
+            default:
+                throw c.Error($"mode is '{mode}'", "mode is constant, edge, reflect or wrap");
+        }
+    }
+
+    private sealed class Visitor(int[] x, int[] y, int[][] maps, Tensor? value) : IWidthVisitor<Step>
+    {
+        public Step Visit<T>() where T : unmanaged, IEquatable<T> => new PadStep<T>(x, y, maps, value);
+    }
+
+    private sealed class PadStep<T> : Step where T : unmanaged
+    {
+        private readonly int[] _extents, _strides;
+        private readonly int[][] _maps;
+        private readonly int[] _inner;
+        private readonly T _value;
+        private readonly bool _readsValue;
+        private readonly int _rows, _start, _count;   // positions [_start, _start + _count) of a row are a run of the input
+
+        public PadStep(int[] x, int[] y, int[][] maps, Tensor? value)
+        {
+            _extents = y.Length == 0 ? [] : y[..^1];
+            _strides = Axes.Strides(x);
+            _maps = maps;
+            _inner = y.Length == 0 ? [0] : maps[^1];
+            _readsValue = value is null;
+            _value = value is null ? default : value.Span<T>()[0];
+            _rows = Tensor.CountElements(_extents);
+            // A mirrored or repeated edge is no run: the run is the longest stretch of ascending positions.
+            int bestStart = 0, bestCount = 0;
+            for (int i = 0; i < _inner.Length;)
+            {
+                int end = i + 1;
+                while (end < _inner.Length && _inner[i] >= 0 && _inner[end] == _inner[end - 1] + 1) end++;
+                if (_inner[i] >= 0 && end - i > bestCount) (bestStart, bestCount) = (i, end - i);
+                i = end;
+            }
+            (_start, _count) = (bestStart, bestCount);
+        }
+
+        public override string Kernel => "Pad";
+
+        public override void Run(StepContext c)
+        {
+            ReadOnlySpan<T> x = c.Input<T>(0);
+            Span<T> y = c.Output<T>(0);
+            T value = _readsValue && c.Has(2) ? c.Input<T>(2)[0] : _value;
+            for (int row = 0; row < _rows; row++)
+            {
+                Span<T> to = y.Slice(row * _inner.Length, _inner.Length);
+                int from = 0;
+                bool outside = false;
+                for (int axis = _extents.Length - 1, rest = row; axis >= 0; axis--)
+                {
+                    int source = _maps[axis][rest % _extents[axis]];
+                    rest /= _extents[axis];
+                    outside |= source < 0;
+                    from += source * _strides[axis];
+                }
+                if (outside)
+                {
+                    to.Fill(value);
+                    continue;
+                }
+                for (int i = 0; i < _start; i++) to[i] = _inner[i] < 0 ? value : x[from + _inner[i]];
+                if (_count > 0) x.Slice(from + _inner[_start], _count).CopyTo(to[_start..]);
+                for (int i = _start + _count; i < to.Length; i++) to[i] = _inner[i] < 0 ? value : x[from + _inner[i]];
+            }
+        }
+    }
+}

@@ -1,0 +1,41 @@
+using Octet.Runtime.Graphs;
+
+namespace Octet.Runtime.Operators;
+
+/// <summary><c>Transpose</c>: axis k of the output is axis <c>perm[k]</c> of the input; without <c>perm</c> the axes are reversed.</summary>
+internal sealed class Transpose : Operator
+{
+    public override OperatorId Id { get; } = new("Transpose");
+
+    public override string Types => "all";
+
+    public override string IntegerForm => "same";
+
+    public override void Infer(InferContext c)
+    {
+        if (c.Shape(0) is not { } shape)
+        {
+            if (c.Attributes.Ints("perm") is { Length: <= 64 } known) c.Set(0, c.Element(0), new Dim[known.Length]);
+            else c.SetUnknownShape(0, c.Element(0));
+            return;
+        }
+        c.Set(0, c.Element(0), [.. Permutation(c, shape.Length).Select(axis => shape[axis])]);
+    }
+
+    public override Step Plan(PlanContext c)
+    {
+        int[] shape = c.InputShape(0), permutation = Permutation(c, shape.Length), strides = Axes.Strides(shape);
+        int[] moved = [.. permutation.Where(axis => shape[axis] != 1)];
+        bool inOrder = true;
+        for (int i = 1; i < moved.Length; i++) inOrder &= moved[i] > moved[i - 1];
+        return inOrder ? new ViewStep() : StridedCopy.Plan(c, c.OutputShape(0), Array.ConvertAll(permutation, axis => strides[axis]));
+    }
+
+    private static int[] Permutation(NodeContext c, int rank)
+    {
+        if (c.Attributes.Ints("perm") is not { } perm) return [.. Enumerable.Range(0, rank).Reverse()];
+        int[] axes = Array.ConvertAll(perm, axis => c.Axis(axis, rank));
+        if (axes.Length != rank || axes.Distinct().Count() != rank) throw c.Error($"perm [{string.Join(",", perm)}] is no permutation of {rank} axes", "perm names every axis once");
+        return axes;
+    }
+}
