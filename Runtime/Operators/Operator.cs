@@ -41,6 +41,12 @@ internal abstract class Operator
     /// <summary>Whether outputs depend on data in a way that no plan can foresee; see the class remarks.</summary>
     public virtual bool IsDynamic => false;
 
+    /// <summary>
+    /// Whether <see cref="Evaluate"/> of these inputs means no more than infer, plan, run, so that the plan may be kept; false where the
+    /// operator overrides <see cref="Evaluate"/> for them.
+    /// </summary>
+    public virtual bool EvaluatesByPlan(EvaluateContext c) => !IsDynamic;
+
     /// <summary>Whether equal inputs may give different outputs, which forbids folding.</summary>
     public virtual bool IsRandom => false;
 
