@@ -4,5 +4,8 @@ internal static partial class OperatorTable
 {
     private static Operator[] Recurrent() =>
     [
+        new Rnn(),
+        new Gru(),
+        new Lstm(),
     ];
 }
