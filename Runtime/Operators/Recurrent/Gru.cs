@@ -17,6 +17,8 @@ internal sealed class Gru : RecurrentOperator
 
     protected override int Gates => 3;
 
+    protected override int[] GatesPerProduct => [2, 1];
+
     protected override string[] DefaultActivations => ["Sigmoid", "Tanh"];
 
     protected override Step CreateStep(PlanContext c, RecurrentShape shape, RecurrentActivation[] activations, float clip, RecurrentProducts[] products) =>
@@ -25,7 +27,7 @@ internal sealed class Gru : RecurrentOperator
     private sealed class GruStep(RecurrentShape shape, RecurrentActivation[] activations, float clip, RecurrentProducts[] products, bool linearFirst)
         : RecurrentStep(shape, products, false)
     {
-        public override string Kernel => "gru";
+        public override string Kernel { get; } = "gru " + products[0].Kernel;
 
         protected override int CellScratch => Shape.Batch * Shape.Hidden;
 
@@ -37,11 +39,11 @@ internal sealed class Gru : RecurrentOperator
         }
 
         protected override void Cell(StepContext c, int direction, int step, ReadOnlySpan<int> lengths, ReadOnlySpan<float> biases, Span<float> gates, Span<float> h,
-            Span<float> cell, Span<float> scratch, Span<byte> productScratch)
+            Span<float> cell, Span<float> scratch)
         {
             int hidden = Shape.Hidden, columns = Shape.Columns, batch = Shape.Batch;
             (RecurrentActivation f, RecurrentActivation g) = (activations[2 * direction], activations[2 * direction + 1]);
-            Products[direction].Recurrent(c, direction, h, 0, 2 * hidden, gates, columns, productScratch);
+            Products[direction].Recurrent(c, direction, 0, h, gates, columns);
             for (int b = 0; b < batch; b++) f.Apply(gates.Slice(b * columns, 2 * hidden), clip);
             if (linearFirst)
             {
@@ -51,14 +53,14 @@ internal sealed class Gru : RecurrentOperator
                     if (biases.IsEmpty) row.Clear();
                     else biases.Slice(columns + 2 * hidden, hidden).CopyTo(row);
                 }
-                Products[direction].Recurrent(c, direction, h, 2 * hidden, hidden, scratch, hidden, productScratch);
+                Products[direction].Recurrent(c, direction, 1, h, scratch, hidden);
                 for (int b = 0; b < batch; b++)
                     MultiplyAdd(gates.Slice(b * columns + hidden, hidden), scratch.Slice(b * hidden, hidden), gates.Slice(b * columns + 2 * hidden, hidden));
             }
             else
             {
                 for (int b = 0; b < batch; b++) Multiply(gates.Slice(b * columns + hidden, hidden), h.Slice(b * hidden, hidden), scratch.Slice(b * hidden, hidden));
-                Products[direction].Recurrent(c, direction, scratch, 2 * hidden, hidden, gates[(2 * hidden)..], columns, productScratch);
+                Products[direction].Recurrent(c, direction, 1, scratch, gates[(2 * hidden)..], columns);
             }
             for (int b = 0; b < batch; b++)
             {

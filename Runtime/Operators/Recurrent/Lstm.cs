@@ -18,6 +18,8 @@ internal sealed class Lstm : RecurrentOperator
 
     protected override bool HasCell => true;
 
+    protected override int[] GatesPerProduct => [4];
+
     protected override string[] DefaultActivations => ["Sigmoid", "Tanh", "Tanh"];
 
     protected override Step CreateStep(PlanContext c, RecurrentShape shape, RecurrentActivation[] activations, float clip, RecurrentProducts[] products) =>
@@ -26,15 +28,15 @@ internal sealed class Lstm : RecurrentOperator
     private sealed class LstmStep(RecurrentShape shape, RecurrentActivation[] activations, float clip, RecurrentProducts[] products, bool coupled)
         : RecurrentStep(shape, products, true)
     {
-        public override string Kernel => "lstm";
+        public override string Kernel { get; } = "lstm " + products[0].Kernel;
 
         protected override int CellScratch => Shape.Hidden;
 
         protected override void Cell(StepContext c, int direction, int step, ReadOnlySpan<int> lengths, ReadOnlySpan<float> biases, Span<float> gates, Span<float> h,
-            Span<float> cell, Span<float> scratch, Span<byte> productScratch)
+            Span<float> cell, Span<float> scratch)
         {
             int hidden = Shape.Hidden, columns = Shape.Columns;
-            Products[direction].Recurrent(c, direction, h, 0, columns, gates, columns, productScratch);
+            Products[direction].Recurrent(c, direction, 0, h, gates, columns);
             ReadOnlySpan<float> peepholes = c.Has(7) ? c.Input<float>(7).Slice(direction * 3 * hidden, 3 * hidden) : default;
             (RecurrentActivation f, RecurrentActivation g, RecurrentActivation last) = (activations[3 * direction], activations[3 * direction + 1], activations[3 * direction + 2]);
             for (int b = 0; b < Shape.Batch; b++)

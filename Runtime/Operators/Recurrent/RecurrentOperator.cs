@@ -17,6 +17,9 @@ internal abstract class RecurrentOperator : Operator
     /// <summary>Gates of the cell, G.</summary>
     protected abstract int Gates { get; }
 
+    /// <summary>How many gates each recurrent product covers, in order.</summary>
+    protected abstract int[] GatesPerProduct { get; }
+
     /// <summary>Names of the activations of one direction, when the node gives none.</summary>
     protected abstract string[] DefaultActivations { get; }
 
@@ -72,14 +75,14 @@ internal abstract class RecurrentOperator : Operator
         string direction = c.Attributes.String("direction", "forward");
         var shape = new RecurrentShape(steps, batch, inputs, hidden, directions, Gates, batchFirst, direction == "reverse");
         var products = new RecurrentProducts[directions];
-        for (int d = 0; d < directions; d++) products[d] = RecurrentProducts.Create(c, shape, d, Gates);
+        for (int d = 0; d < directions; d++) products[d] = RecurrentProducts.Create(c, shape, d, GatesPerProduct);
         return CreateStep(c, shape, Activations(c, directions), clip, products);
     }
 
     /// <summary>Makes the step.</summary>
     protected abstract Step CreateStep(PlanContext c, RecurrentShape shape, RecurrentActivation[] activations, float clip, RecurrentProducts[] products);
 
-    private RecurrentActivation[] Activations(NodeContext c, int directions)
+    private RecurrentActivation[] Activations(PlanContext c, int directions)
     {
         string[] defaults = DefaultActivations;
         string[] names = c.Attributes.Strings("activations") is { Length: > 0 } given ? given : [.. Enumerable.Repeat(defaults, directions).SelectMany(one => one)];
@@ -90,11 +93,10 @@ internal abstract class RecurrentOperator : Operator
         for (int i = 0; i < names.Length; i++)
         {
             // Constants are listed only for the activations that read them, unless the list covers all.
-            RecurrentActivation plain = RecurrentActivation.Create(c, names[i], null, null);
-            (bool readsAlpha, bool readsBeta) = plain.Constants;
+            (bool readsAlpha, bool readsBeta) = RecurrentActivation.Constants(names[i]);
             float? a = alphas.Length == names.Length ? (readsAlpha ? alphas[i] : null) : readsAlpha && alpha < alphas.Length ? alphas[alpha++] : null;
             float? b = betas.Length == names.Length ? (readsBeta ? betas[i] : null) : readsBeta && beta < betas.Length ? betas[beta++] : null;
-            result[i] = RecurrentActivation.Create(c, names[i], a, b);
+            result[i] = RecurrentActivation.Create(c, names[i], a, b, c.Cpu);
         }
         return result;
     }
@@ -162,7 +164,7 @@ internal abstract class RecurrentStep(RecurrentShape shape, RecurrentProducts[] 
 
     private int Projected => shape.Steps * shape.Batch * shape.Columns;
 
-    public override int ScratchBytes => checked(sizeof(float) * (Projected + shape.Batch * shape.Columns + 2 * shape.Batch * shape.Hidden + shape.Columns + CellScratch) + products[0].ScratchBytes);
+    public override int ScratchBytes => checked(sizeof(float) * (Projected + shape.Batch * shape.Columns + 2 * shape.Batch * shape.Hidden + shape.Columns + CellScratch));
 
     public override void Run(StepContext c)
     {
@@ -170,7 +172,6 @@ internal abstract class RecurrentStep(RecurrentShape shape, RecurrentProducts[] 
         Span<float> scratch = System.Runtime.InteropServices.MemoryMarshal.Cast<byte, float>(c.Scratch);
         Span<float> projected = Take(ref scratch, Projected), gates = Take(ref scratch, batch * columns), bias = Take(ref scratch, columns);
         Span<float> h = Take(ref scratch, batch * hidden), cell = Take(ref scratch, batch * hidden), rest = Take(ref scratch, CellScratch);
-        Span<byte> productScratch = System.Runtime.InteropServices.MemoryMarshal.AsBytes(scratch);
         ReadOnlySpan<int> lengths = c.Input<int>(4);
         for (int b = 0; b < lengths.Length; b++)
         {
@@ -182,7 +183,7 @@ internal abstract class RecurrentStep(RecurrentShape shape, RecurrentProducts[] 
             bool reverse = d == 1 || shape.FirstIsReverse;
             ReadOnlySpan<float> bothBiases = c.Has(3) ? c.Input<float>(3).Slice(2 * d * columns, 2 * columns) : default;
             FillBias(bothBiases, bias);
-            products[d].Inputs(c, d, bias, projected, productScratch);
+            products[d].Inputs(c, d, bias, projected);
             Load(c, 5, d, h);
             if (hasCell) Load(c, 6, d, cell);
             int longest = lengths.IsEmpty ? steps : Longest(lengths);
@@ -195,7 +196,7 @@ internal abstract class RecurrentStep(RecurrentShape shape, RecurrentProducts[] 
                     int step = reverse ? length - 1 - s : s;
                     projected.Slice(shape.Row(step, b) * columns, columns).CopyTo(gates[(b * columns)..]);
                 }
-                Cell(c, d, s, lengths, bothBiases, gates, h, cell, rest, productScratch);
+                Cell(c, d, s, lengths, bothBiases, gates, h, cell, rest);
                 if (y.IsEmpty) continue;
                 for (int b = 0; b < batch; b++)
                 {
@@ -224,9 +225,8 @@ internal abstract class RecurrentStep(RecurrentShape shape, RecurrentProducts[] 
     /// <param name="h">[B, H]: the hidden state.</param>
     /// <param name="cell">[B, H]: the cell state.</param>
     /// <param name="scratch"><see cref="CellScratch"/> floats.</param>
-    /// <param name="productScratch">For the recurrent products.</param>
     protected abstract void Cell(StepContext c, int direction, int step, ReadOnlySpan<int> lengths, ReadOnlySpan<float> biases, Span<float> gates, Span<float> h,
-        Span<float> cell, Span<float> scratch, Span<byte> productScratch);
+        Span<float> cell, Span<float> scratch);
 
     /// <summary>The bias that the input products carry: both biases, where the cell adds them before anything else.</summary>
     protected virtual void FillBias(ReadOnlySpan<float> biases, Span<float> bias)

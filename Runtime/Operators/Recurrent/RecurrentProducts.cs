@@ -1,36 +1,88 @@
 using System.Numerics;
+using Octet.Kernels.SGemm;
 using Octet.Runtime.Tensors;
 
 namespace Octet.Runtime.Operators;
 
-/// <summary>The matrix products of one direction of a recurrent layer.</summary>
+/// <summary>The matrix products of one direction of a recurrent layer. Constant weights are packed once; others are read as they are.</summary>
 internal sealed class RecurrentProducts
 {
     private readonly RecurrentShape _shape;
+    private readonly SGemmWeights? _input;
+    private readonly SEpilogue? _inputEpilogue;
+    private readonly Block[] _blocks;
 
-    private RecurrentProducts(RecurrentShape shape) => _shape = shape;
-
-    /// <summary>Prepares the products of direction <paramref name="direction"/>.</summary>
-    public static RecurrentProducts Create(PlanContext c, RecurrentShape shape, int direction, int gates) => new(shape);
-
-    /// <summary>Scratch bytes of one product.</summary>
-    public int ScratchBytes => 0;
-
-    /// <summary><c>projected[S·B, G·H] = X · Wᵀ + bias</c>.</summary>
-    public void Inputs(StepContext c, int direction, ReadOnlySpan<float> bias, Span<float> projected, Span<byte> scratch)
+    private RecurrentProducts(RecurrentShape shape, SGemmWeights? input, Block[] blocks)
     {
-        int columns = _shape.Columns;
-        for (int row = 0; row < _shape.Steps * _shape.Batch; row++) bias.CopyTo(projected[(row * columns)..]);
-        ReadOnlySpan<float> w = c.Input<float>(1).Slice(direction * columns * _shape.Inputs, columns * _shape.Inputs);
-        Add(c.Input<float>(0), _shape.Steps * _shape.Batch, _shape.Inputs, w, columns, projected, columns);
+        (_shape, _input, _blocks) = (shape, input, blocks);
+        if (input is not null) _inputEpilogue = SEpilogue.None(input.N);
     }
 
-    /// <summary><c>y[B, n] += h[B, H] · R[first … first + n)ᵀ</c> with rows of R counted from the first gate's.</summary>
-    public void Recurrent(StepContext c, int direction, ReadOnlySpan<float> h, int first, int n, Span<float> y, int ldy, Span<byte> scratch)
+    private sealed record Block(int First, int Count, SGemmWeights? Weights, SEpilogue? Epilogue);
+
+    /// <summary>Prepares the products of direction <paramref name="direction"/>.</summary>
+    /// <param name="c">The node; inputs 1 and 2 are W and R.</param>
+    /// <param name="shape">Extents.</param>
+    /// <param name="direction">Which direction.</param>
+    /// <param name="gatesPerBlock">How many gates each recurrent product covers, in order.</param>
+    public static RecurrentProducts Create(PlanContext c, RecurrentShape shape, int direction, int[] gatesPerBlock)
     {
+        SGemmWeights? input = Pack(c, 1, direction * shape.Columns, shape.Columns, shape.Inputs, shape.Steps * shape.Batch);
+        var blocks = new Block[gatesPerBlock.Length];
+        int first = 0;
+        for (int i = 0; i < blocks.Length; i++)
+        {
+            int count = gatesPerBlock[i] * shape.Hidden;
+            SGemmWeights? weights = Pack(c, 2, direction * shape.Columns + first, count, shape.Hidden, shape.Batch);
+            blocks[i] = new Block(first, count, weights, weights is null ? null : SEpilogue.None(count));
+            first += count;
+        }
+        return new RecurrentProducts(shape, input, blocks);
+    }
+
+    /// <summary>The kernel's name where weights are packed.</summary>
+    public string Kernel => _input is null ? "dot" : _input.Kernel.Name;
+
+    /// <summary><c>projected[S·B, G·H] = X · Wᵀ + bias</c>.</summary>
+    public void Inputs(StepContext c, int direction, ReadOnlySpan<float> bias, Span<float> projected)
+    {
+        int columns = _shape.Columns, rows = _shape.Steps * _shape.Batch;
+        for (int row = 0; row < rows; row++) bias.CopyTo(projected[(row * columns)..]);
+        if (_input is not null)
+        {
+            SGemmDriver.Run(c.Input<float>(0), _shape.Inputs, rows, _input, _inputEpilogue!, projected, projected, columns, default, c.Parallel);
+            return;
+        }
+        ReadOnlySpan<float> w = c.Input<float>(1).Slice(direction * columns * _shape.Inputs, columns * _shape.Inputs);
+        Add(c.Input<float>(0), rows, _shape.Inputs, w, columns, projected, columns);
+    }
+
+    /// <summary><c>y[B, n] += h[B, H] · R[block]ᵀ</c>.</summary>
+    /// <param name="c">The run.</param>
+    /// <param name="direction">Which direction.</param>
+    /// <param name="block">Which group of gates.</param>
+    /// <param name="h">The hidden states, or what stands for them.</param>
+    /// <param name="y">Receives the sums.</param>
+    /// <param name="ldy">Row stride of <paramref name="y"/>.</param>
+    public void Recurrent(StepContext c, int direction, int block, ReadOnlySpan<float> h, Span<float> y, int ldy)
+    {
+        Block part = _blocks[block];
         int hidden = _shape.Hidden;
-        ReadOnlySpan<float> r = c.Input<float>(2).Slice((direction * _shape.Columns + first) * hidden, n * hidden);
-        Add(h, _shape.Batch, hidden, r, n, y, ldy);
+        if (part.Weights is not null)
+        {
+            SGemmDriver.Run(h, hidden, _shape.Batch, part.Weights, part.Epilogue!, y, y, ldy, default, c.Parallel, ldy);
+            return;
+        }
+        ReadOnlySpan<float> r = c.Input<float>(2).Slice((direction * _shape.Columns + part.First) * hidden, part.Count * hidden);
+        Add(h, _shape.Batch, hidden, r, part.Count, y, ldy);
+    }
+
+    private static SGemmWeights? Pack(PlanContext c, int input, int firstRow, int rows, int depth, int m)
+    {
+        if (c.Constant(input) is not { } tensor || rows == 0 || depth == 0) return null;
+        SGemmKernel kernel = SGemmKernels.Select(m, rows, depth, c.Cpu);
+        return c.Share(tensor, $"rows {firstRow}+{rows} {kernel.Name}",
+            () => SGemmWeights.Pack(tensor.Span<float>().Slice(firstRow * depth, rows * depth), depth, rows, transposed: true, kernel));
     }
 
     private static void Add(ReadOnlySpan<float> a, int m, int k, ReadOnlySpan<float> w, int n, Span<float> y, int ldy)

@@ -7,6 +7,8 @@ internal sealed class Rnn : RecurrentOperator
 
     protected override int Gates => 1;
 
+    protected override int[] GatesPerProduct => [1];
+
     protected override string[] DefaultActivations => ["Tanh"];
 
     protected override Step CreateStep(PlanContext c, RecurrentShape shape, RecurrentActivation[] activations, float clip, RecurrentProducts[] products) =>
@@ -14,15 +16,15 @@ internal sealed class Rnn : RecurrentOperator
 
     private sealed class RnnStep(RecurrentShape shape, RecurrentActivation[] activations, float clip, RecurrentProducts[] products) : RecurrentStep(shape, products, false)
     {
-        public override string Kernel => "rnn";
+        public override string Kernel { get; } = "rnn " + products[0].Kernel;
 
         protected override int CellScratch => 0;
 
         protected override void Cell(StepContext c, int direction, int step, ReadOnlySpan<int> lengths, ReadOnlySpan<float> biases, Span<float> gates, Span<float> h,
-            Span<float> cell, Span<float> scratch, Span<byte> productScratch)
+            Span<float> cell, Span<float> scratch)
         {
             int hidden = Shape.Hidden;
-            Products[direction].Recurrent(c, direction, h, 0, hidden, gates, hidden, productScratch);
+            Products[direction].Recurrent(c, direction, 0, h, gates, hidden);
             activations[direction].Apply(gates, clip);
             for (int b = 0; b < Shape.Batch; b++)
             {
