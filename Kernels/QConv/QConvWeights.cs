@@ -100,7 +100,7 @@ internal sealed unsafe class QConvWeights
     /// <summary>Whether a convolution of this shape can use these weights.</summary>
     public bool Fits(ConvShape shape) =>
         shape.InChannels == InChannels && shape.OutChannels == OutChannels && Kernel == (shape.D.Kernel, shape.H.Kernel, shape.W.Kernel)
-        && (Depthwise is not null ? shape.IsDepthwise
+        && (Depthwise is not null ? shape.IsDepthwise && QDepthwiseWeights.FoldOf(Depthwise.Kernel, shape) == Depthwise.Fold
             : shape.Groups == Groups.Length && !shape.IsDepthwise && (Method.Form == QConvForm.Pointwise) == shape.IsPointwise
                 && (Method.Form != QConvForm.PaddedRuns || shape.W.Dilation == 1));
 

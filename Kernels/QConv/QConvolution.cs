@@ -28,6 +28,7 @@ internal sealed unsafe class QConvolution
     private readonly int _outputStride;
     private readonly int[] _sectionOffsets;   // elements from a window's corner to each section, in the padded copy
     private readonly AlignedBuffer? _padRow;
+    private readonly QDepthwisePlan? _depthwise;
 
     private QConvolution(ConvShape shape, QConvWeights weights, int xZeroPoint, QEpilogue epilogue, int outputStride)
     {
@@ -58,7 +59,8 @@ internal sealed unsafe class QConvolution
                     for (int kw = 0; kw < columns; kw++)
                         _sectionOffsets[at++] = ((kd * shape.D.Dilation * PaddedH + kh * shape.H.Dilation) * PaddedW + kw * shape.W.Dilation) * shape.InChannels;
         }
-        if (Form == QConvForm.Indirect || Form == QConvForm.Depthwise)
+        if (Form == QConvForm.Depthwise) _depthwise = new QDepthwisePlan(this, _outputStride);
+        if (Form == QConvForm.Indirect)
         {
             _padRow = new AlignedBuffer(shape.InChannels);
             _padRow.Span<byte>(0, shape.InChannels).Fill((byte)xZeroPoint);
@@ -115,7 +117,7 @@ internal sealed unsafe class QConvolution
     public int ScratchBytes(int workers)
     {
         if (Rows == 0 || Shape.OutChannels == 0) return 0;
-        if (Form == QConvForm.Depthwise) return checked(Alignment + workers * QDepthwiseDriver.WorkerBytes(Shape));
+        if (Form == QConvForm.Depthwise) return checked(Alignment + workers * _depthwise!.WorkerBytes);
         QGemmWeights w = Weights.Groups[0];
         if (Form == QConvForm.Pointwise) return QGemmDriver.ScratchBytes(Rows, w, workers);
         long perWorker = QGemmScratch.Carve(null, w, QGemmBlocking.LargestRowsPerPiece(Rows, w), 0, out _);
@@ -149,7 +151,7 @@ internal sealed unsafe class QConvolution
             switch (Form)
             {
                 case QConvForm.Depthwise:
-                    QDepthwiseDriver.Run(this, xPointer, sumPointer, yPointer, (nint)_outputStride * Epilogue.ElementBytes, _padRow!.Pointer, work, p);
+                    _depthwise!.Run(xPointer, sumPointer, yPointer, (nint)_outputStride * Epilogue.ElementBytes, work, p);
                     break;
                 case QConvForm.Pointwise:
                     for (int g = 0; g < Shape.Groups; g++)

@@ -1,43 +1,200 @@
 using Octet.Kernels.Cpu;
+using Octet.Kernels.Emit;
 using Octet.Kernels.Geometry;
 using Octet.Kernels.Memory;
+using Octet.Kernels.QConv.X86;
 using Octet.Kernels.Requantize;
 
 namespace Octet.Kernels.QConv;
 
-/// <summary>One row of the depthwise table.</summary>
-/// <param name="Name">Types and instruction set.</param>
-/// <param name="Requires">CPU features, all of them needed.</param>
-/// <param name="Throughput">Relative speed.</param>
-/// <param name="Epilogue">The requantization of the same instruction set.</param>
-internal sealed record QDepthwiseKernel(string Name, CpuFeatures Requires, float Throughput, QEpilogueKernel Epilogue);
+/// <summary>A run of output pixels for one block of channels.</summary>
+internal unsafe struct QDepthwiseRun
+{
+    /// <summary>Address of every tap for the first pixel, at the block's first channel; slots beyond the last tap repeat a valid address.</summary>
+    public byte** Taps;
+
+    /// <summary>Groups of taps, the last one filled up with zero weights.</summary>
+    public nint Groups;
+
+    /// <summary>Bytes from one output pixel's window to the next one's.</summary>
+    public nint Step;
+
+    /// <summary>Output pixels.</summary>
+    public nint Pixels;
+
+    /// <summary>Packed weights of the block.</summary>
+    public byte* Weights;
+
+    /// <summary>One starting value per channel, in the kernel's channel order.</summary>
+    public int* Init;
+
+    /// <summary>One multiplier per channel, in the kernel's channel order; null to store sums.</summary>
+    public float* Multipliers;
+
+    /// <summary>Clamp of the rounded product, zero point subtracted.</summary>
+    public float Low, High;
+
+    /// <summary>Zero point of the output.</summary>
+    public int ZeroPoint;
+
+    /// <summary>Channels to store, at most the block's.</summary>
+    public int Channels;
+
+    /// <summary>Bytes out, or int32 sums out (in memory order) if there are no multipliers.</summary>
+    public byte* Y;
+
+    /// <summary>Bytes between output pixels.</summary>
+    public nint YStride;
+}
+
+/// <summary>One row of the depthwise table: vectors run over channels, one output pixel at a time.</summary>
+internal sealed unsafe class QDepthwiseKernel
+{
+    private readonly Func<nint[]> _build;
+    private nint[]? _functions;
+
+    /// <summary>Describes one kernel.</summary>
+    /// <param name="name">Types, channels × taps of one step, instruction set.</param>
+    /// <param name="requires">CPU features, all of them needed.</param>
+    /// <param name="block">Channels of one block.</param>
+    /// <param name="group">Taps of one group.</param>
+    /// <param name="weightBytes">Bytes of one packed weight.</param>
+    /// <param name="throughput">Relative speed; only the order matters.</param>
+    /// <param name="epilogue">The requantization of the same instruction set.</param>
+    /// <param name="native">Whether the functions are emitted code.</param>
+    /// <param name="build">Makes the functions: any window and, if there are three, 3×3 windows one and two columns apart.</param>
+    public QDepthwiseKernel(string name, CpuFeatures requires, int block, int group, int weightBytes, float throughput,
+        QEpilogueKernel epilogue, bool native, Func<nint[]> build)
+    {
+        Name = name;
+        Requires = requires;
+        Block = block;
+        Group = group;
+        WeightBytes = weightBytes;
+        Throughput = throughput;
+        Epilogue = epilogue;
+        IsNative = native;
+        _build = build;
+    }
+
+    /// <summary>Types, channels × taps of one step, instruction set.</summary>
+    public string Name { get; }
+
+    /// <summary>CPU features, all of them needed.</summary>
+    public CpuFeatures Requires { get; }
+
+    /// <summary>Channels of one block.</summary>
+    public int Block { get; }
+
+    /// <summary>Taps of one group.</summary>
+    public int Group { get; }
+
+    /// <summary>Bytes of one packed weight, its zero point subtracted: 1, 2 or 4.</summary>
+    public int WeightBytes { get; }
+
+    /// <summary>Relative speed.</summary>
+    public float Throughput { get; }
+
+    /// <summary>The requantization of the same instruction set, for the forms that the kernel does not do itself.</summary>
+    public QEpilogueKernel Epilogue { get; }
+
+    /// <summary>Whether the functions are emitted code.</summary>
+    public bool IsNative { get; }
+
+    /// <summary>Whether the kernel requantizes byte outputs without a sum itself.</summary>
+    public bool Requantizes => Block > 1;
+
+    /// <summary>Whether 3×3 windows have functions of their own; their taps are then ordered by column.</summary>
+    public bool Slides => IsNative;
+
+    /// <summary>Where the kernel keeps channel <paramref name="c"/> of a block: unpacking interleaves 4 columns of each 128-bit lane.</summary>
+    public int Position(int c) => Block == 1 ? 0 : c % 16 / 4 * (Block / 4) + c / 16 * 4 + c % 4;
+
+    /// <summary>Makes the functions now, so that no later run pays for it.</summary>
+    public void Prepare()
+    {
+        if (Volatile.Read(ref _functions) is null)
+        {
+            lock (_build) _functions ??= _build();
+        }
+    }
+
+    /// <summary>Runs; <see cref="Prepare"/> must have been called.</summary>
+    /// <param name="work">What to do.</param>
+    /// <param name="slide">0 for any window, else how many columns apart the 3×3 windows are: 1 or 2, requantizing only.</param>
+    public void Run(QDepthwiseRun* work, int slide)
+    {
+        nint function = _functions![slide];
+        if (IsNative) ((delegate* unmanaged[SuppressGCTransition]<QDepthwiseRun*, void>)function)(work);
+        else ((delegate*<QDepthwiseRun*, void>)function)(work);
+    }
+
+    /// <inheritdoc/>
+    public override string ToString() => Name;
+}
 
 /// <summary>Every depthwise kernel.</summary>
-internal static class QDepthwiseKernels
+internal static unsafe class QDepthwiseKernels
 {
     /// <summary>The table; the scalar kernel is last and always usable.</summary>
     public static readonly QDepthwiseKernel[] All =
     [
-        new("u8s8s32-depthwise-scalar", CpuFeatures.None, 1f, QEpilogueKernel.Scalar),
+        //  types-dw channels x taps-isa          requires                                     block group weight  throughput
+        new("u8s8s32-dw64x4-avx512vnni", CpuFeatures.Avx512 | CpuFeatures.Avx512Vnni, 64, 4, 1, 80f, QEpilogueKernel.Isa512, true, QDepthwiseAvx512VnniEmitter.Load),
+        new("u8s8s32-dw64x2-avx512", CpuFeatures.Avx512, 64, 2, 2, 50f, QEpilogueKernel.Isa512, false, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise512.Run]),
+        new("u8s8s32-dw32x4-avxvnni", CpuFeatures.Avx2 | CpuFeatures.AvxVnni, 32, 4, 1, 45f, QEpilogueKernel.Isa256, false, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise256<QuadStep256>.Run]),
+        new("u8s8s32-dw32x2-avx2", CpuFeatures.Avx2, 32, 2, 2, 30f, QEpilogueKernel.Isa256, false, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise256<PairStep256>.Run]),
+        new("u8s8s32-dw1x1-scalar", CpuFeatures.None, 1, 1, 4, 1f, QEpilogueKernel.Scalar, false, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwiseScalar.Run]),
     ];
 
-    /// <summary>The fastest usable kernel.</summary>
-    public static QDepthwiseKernel Select(ConvShape shape, CpuFeatures cpu) => All.First(kernel => (kernel.Requires & ~cpu) == 0);
+    /// <summary>The fastest usable kernel, counting the padding of its last block of channels.</summary>
+    public static QDepthwiseKernel Select(ConvShape shape, CpuFeatures cpu)
+    {
+        cpu = EmittedCode.Usable(cpu);
+        QDepthwiseKernel? best = null;
+        float bestSpeed = 0;
+        foreach (QDepthwiseKernel kernel in All)
+        {
+            if ((kernel.Requires & ~cpu) != 0) continue;
+            int channels = Math.Max(1, shape.OutChannels), padded = (channels + kernel.Block - 1) / kernel.Block * kernel.Block;
+            float speed = kernel.Throughput * Math.Min(1f, (float)channels * QDepthwiseWeights.FoldOf(kernel, shape) / padded);
+            if (shape.GroupOutChannels > 1 && kernel.Block > 1) continue;
+            if (speed > bestSpeed) (best, bestSpeed) = (kernel, speed);
+        }
+        return best!;
+    }
 }
 
-/// <summary>Depthwise filters <c>[taps][O]</c> with their zero points subtracted, and their sums.</summary>
+/// <summary>The definition: one channel at a time.</summary>
+internal static unsafe class QDepthwiseScalar
+{
+    /// <summary>Sums only; int32 weights with their zero point subtracted.</summary>
+    public static void Run(QDepthwiseRun* run)
+    {
+        int* weights = (int*)run->Weights;
+        for (nint pixel = 0; pixel < run->Pixels; pixel++)
+        {
+            int sum = *run->Init;
+            for (nint tap = 0; tap < run->Groups; tap++) sum = unchecked(sum + run->Taps[tap][pixel * run->Step] * weights[tap]);
+            *(int*)(run->Y + pixel * run->YStride) = sum;
+        }
+    }
+}
+
+/// <summary>Depthwise filters packed for one kernel, and their sums; immutable.</summary>
+/// <remarks><code>packed[block][group][position of channel][tap in group]</code> The last block of a layer with at least one whole block ends at the last channel and overlaps the one before.</remarks>
 internal sealed unsafe class QDepthwiseWeights
 {
-    private readonly AlignedBuffer _taps;
-    private readonly AlignedBuffer _sums;
+    private readonly AlignedBuffer _packed;
+    private readonly int[] _sums;
 
-    /// <summary>Packs <c>[O, 1, KD, KH, KW]</c>.</summary>
+    /// <summary>Packs <c>[O, 1, KD, KH, KW]</c>; falls back to a kernel that can hold the zero points if <paramref name="kernel"/> cannot.</summary>
     public QDepthwiseWeights(QDepthwiseKernel kernel, ConvShape shape, byte* source, byte flip, ReadOnlySpan<int> zeroPoints)
     {
-        Kernel = kernel;
         int channels = shape.OutChannels, taps = shape.Taps;
-        _taps = new AlignedBuffer((long)channels * taps * sizeof(int));
-        _sums = new AlignedBuffer((long)channels * sizeof(int));
+        var values = new int[channels * taps];
+        _sums = new int[channels];
+        int lowest = 0, highest = 0;
         for (int o = 0; o < channels; o++)
         {
             int zeroPoint = zeroPoints.Length == 0 ? 0 : zeroPoints[zeroPoints.Length == 1 ? 0 : o];
@@ -45,20 +202,83 @@ internal sealed unsafe class QDepthwiseWeights
             for (int tap = 0; tap < taps; tap++)
             {
                 int value = unchecked((sbyte)(source[o * taps + tap] ^ flip) - zeroPoint);
-                Taps[tap * channels + o] = value;
-                Sums[o] = unchecked(Sums[o] + value);
+                values[o * taps + tap] = value;
+                _sums[o] = unchecked(_sums[o] + value);
+                lowest = Math.Min(lowest, value);
+                highest = Math.Max(highest, value);
+            }
+        }
+        bool Holds(QDepthwiseKernel candidate) =>
+            (candidate.WeightBytes == 4 || lowest >= -(1 << (8 * candidate.WeightBytes - 1)) && highest < 1 << (8 * candidate.WeightBytes - 1))
+            && (candidate.Block == 1 || shape.GroupOutChannels == 1);
+        Kernel = Holds(kernel) ? kernel
+            : QDepthwiseKernels.All.First(candidate => (candidate.Requires & ~kernel.Requires) == 0 && Holds(candidate));
+
+        Kernel.Prepare();
+        int block = Kernel.Block, group = Kernel.Group;
+        SlidingColumns = Kernel.Slides && shape.D.Kernel == 1 && shape.H.Kernel == 3 && shape.W.Kernel == 3;
+        SlotTaps = SlidingColumns
+            ? [0, 3, 6, Unused, 1, 4, 7, Unused, 2, 5, 8, Unused]
+            : Enumerable.Range(0, (taps + group - 1) / group * group).Select(slot => slot < taps ? slot : Unused).ToArray();
+        Groups = SlotTaps.Length / group;
+        Fold = FoldOf(Kernel, shape);
+        Starts = new int[(channels + block - 1) / block];
+        for (int i = 0; i < Starts.Length; i++) Starts[i] = Math.Max(0, Math.Min(i * block, channels - block));
+        BlockBytes = SlotTaps.Length * block * Kernel.WeightBytes;
+        _packed = new AlignedBuffer((long)Starts.Length * BlockBytes);
+        for (int i = 0; i < Starts.Length; i++)
+        {
+            for (int c = 0; c < Math.Min(block, (channels - Starts[i]) * Fold); c++)
+            {
+                for (int slot = 0; slot < SlotTaps.Length; slot++)
+                {
+                    if (SlotTaps[slot] == Unused) continue;
+                    long at = (long)i * BlockBytes + (slot / group * block * group + Kernel.Position(c) * group + slot % group) * Kernel.WeightBytes;
+                    int value = values[(Starts[i] + c % channels) * taps + SlotTaps[slot]];
+                    if (Kernel.WeightBytes == 1) ((sbyte*)_packed.Pointer)[at] = (sbyte)value;
+                    else if (Kernel.WeightBytes == 2) *(short*)(_packed.Pointer + at) = (short)value;
+                    else *(int*)(_packed.Pointer + at) = value;
+                }
             }
         }
     }
 
+    /// <summary>
+    /// Neighbouring output pixels that fill one block: where pixels are one column apart and narrower than a block that they divide,
+    /// one vector at a tap of the first pixel holds the same tap of the next ones.
+    /// </summary>
+    public int Fold { get; }
+
+    /// <summary><see cref="Fold"/> for a kernel and shape.</summary>
+    public static int FoldOf(QDepthwiseKernel kernel, ConvShape shape) =>
+        shape.GroupOutChannels == 1 && shape.W.Stride == 1 && shape.OutChannels > 0 && kernel.Block % shape.OutChannels == 0 ? kernel.Block / shape.OutChannels : 1;
+
+    /// <summary>A slot that no tap fills; its weight is 0.</summary>
+    public const int Unused = -1;
+
+    /// <summary>Which tap each slot of the groups holds.</summary>
+    public int[] SlotTaps { get; }
+
+    /// <summary>Whether slots are ordered by window column for the kernel's 3×3 functions.</summary>
+    public bool SlidingColumns { get; }
+
     /// <summary>The kernel that the layout is for.</summary>
     public QDepthwiseKernel Kernel { get; }
 
+    /// <summary>Groups of taps.</summary>
+    public int Groups { get; }
+
+    /// <summary>First channel of every block.</summary>
+    public int[] Starts { get; }
+
+    /// <summary>Bytes of one packed block.</summary>
+    public int BlockBytes { get; }
+
     /// <summary>Bytes of packed weights.</summary>
-    public long Bytes => _taps.Length;
+    public long Bytes => _packed.Length;
 
-    internal int* Taps => (int*)_taps.Pointer;
+    /// <summary>Σ over the taps of every filter, zero points subtracted, modulo 2³².</summary>
+    public ReadOnlySpan<int> Sums => _sums;
 
-    /// <summary>Σ over the taps of every filter.</summary>
-    internal int* Sums => (int*)_sums.Pointer;
+    internal byte* Pointer => _packed.Pointer;
 }

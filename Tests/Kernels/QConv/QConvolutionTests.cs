@@ -117,6 +117,16 @@ internal sealed class QDepthwiseTests(QDepthwiseKernel kernel)
     public void StaysInsideItsBuffers(ConvShape shape) => ConvShapes.CheckGuarded(shape, Method);
 
     [Test]
+    public void RandomShapes() => ConvShapes.Random.Sample((shape, zeroPoint, seed) =>
+    {
+        int channels = 2 + seed % 150;
+        ConvShape depthwise = shape with { InChannels = channels, OutChannels = channels, Groups = channels };
+        int[] zeroPoints = seed % 4 == 0 ? new Random(seed).Ints(channels, -128, 128) : [];
+        int[] actual = ConvShapes.Run(depthwise, Method, zeroPoints, zeroPoint, 1 + seed % 4, seed, out int[] expected);
+        return actual.AsSpan().SequenceEqual(expected);
+    }, iter: 60, threads: 1, print: t => t.Item1 + $" zx {t.Item2} seed {t.Item3}");
+
+    [Test]
     public void IsExactAtExtremes([Values((byte)0, (byte)255)] byte a, [Values((sbyte)-128, (sbyte)127)] sbyte b, [Values(0, 255)] int za)
     {
         ConvShape shape = ConvShapes.Square(1, 67, 67, 67, 9, 5, 1, 1, 0);
@@ -178,6 +188,12 @@ internal static class ConvShapes
         Square(1, 16, 16, 16, 9, 7, 1, 1, 3),
         Square(1, 16, 16, 16, 4, 1, 1, 1, 0),
         Square(1, 16, 16, 16, 3, 3, 1, 1, 4),
+        Square(1, 32, 32, 32, 7, 5, 1, 1, 2),
+        Square(2, 16, 16, 16, 7, 3, 1, 1, 1),
+        Square(1, 64, 64, 64, 7, 3, 1, 1, 1),
+        Square(1, 96, 96, 96, 7, 3, 2, 1, 1),
+        Square(1, 24, 24, 24, 10, 3, 2, 1, 1),
+        new(1, 40, 40, 40, WindowAxis.Unit, WindowAxis.Unit, Axis(1500, 9, 1, 1, 4, 4)),                            // more than one stretch
         Square(1, 6, 18, 6, 6, 3, 1, 1, 1),                                                                         // three filters per channel
         new(1, 24, 24, 24, WindowAxis.Unit, Axis(7, 3, 1, 1, 0, 2), Axis(5, 2, 3, 1, 1, 0)),
         new(2, 12, 12, 12, WindowAxis.Unit, WindowAxis.Unit, Axis(33, 5, 1, 1, 2, 2)),
@@ -222,25 +238,52 @@ internal static class ConvShapes
         return y;
     }
 
-    /// <summary>Runs with every buffer against a guard page, first at its end, then at its start.</summary>
+    /// <summary>Runs every kind of epilogue with every buffer against a guard page, first at its end, then at its start.</summary>
     public static void CheckGuarded(ConvShape shape, QConvMethod method)
     {
         var random = new Random(4);
+        int channels = shape.OutChannels, rows = shape.Batch * shape.OutputPixels;
         byte[] xData = random.Bytes(shape.Batch * shape.InputPixels * shape.InChannels);
-        sbyte[] w = random.SBytes(shape.OutChannels * shape.GroupInChannels * shape.Taps);
-        int rows = shape.Batch * shape.OutputPixels;
+        sbyte[] w = random.SBytes(channels * shape.GroupInChannels * shape.Taps);
+        int[] bias = random.Ints(channels, -3000, 3000);
+        float[] multipliers = Enumerable.Range(0, channels).Select(c => 0.002f + 0.0007f * (c % 13)).ToArray();
+        byte[] table = Enumerable.Range(0, 256).Select(i => (byte)(i * 91 + 17)).ToArray();
         int[] acc = QConvReference.Convolve(shape, xData, 120, w, []);
-        QEpilogue epilogue = QEpilogue.ToUInt8(shape.OutChannels, [], [0.01f], 100, sum: new QSum(0.5f, 3));
-        byte[] sumData = random.Bytes((int)epilogue.SumBytes(rows));
-        byte[] expected = acc.Select((a, i) => RequantizeReference.ToUInt8(epilogue, a, i % shape.OutChannels, sumData[i])).ToArray();
-        QConvolution conv = QConvolution.Create(shape, QConvWeights.Pack(shape, w, [], method), 120, epilogue);
-        foreach (bool atEnd in new[] { true, false })
+        for (int i = 0; i < acc.Length; i++) acc[i] += bias[i % channels];
+        QConvWeights packed = QConvWeights.Pack(shape, w, [], method);
+        QEpilogue[] epilogues =
+        [
+            QEpilogue.ToUInt8(channels, bias, multipliers, 100),
+            QEpilogue.ToUInt8(channels, bias, multipliers, 10, 10, 200, table: table),
+            QEpilogue.ToUInt8(channels, bias, multipliers, 100, 3, 255, new QSum(0.5f, 3)),
+            QEpilogue.ToFloat32(channels, bias, multipliers, -5f),
+            QEpilogue.ToInt32(channels, bias),
+        ];
+        foreach (QEpilogue epilogue in epilogues)
         {
-            using GuardedMemory x = GuardedMemory.Of(xData, atEnd), sum = GuardedMemory.Of(sumData, atEnd);
-            using var y = new GuardedMemory(rows * shape.OutChannels, atEnd);
-            using var scratch = new GuardedMemory(conv.ScratchBytes(1), atEnd);
-            conv.Run(x.Span, sum.Span, y.Span, scratch.Span, default);
-            Assert.That(y.Span.ToArray(), Is.EqualTo(expected));
+            foreach (int stride in new[] { channels, channels + 3 })
+            {
+                byte[] sumData = random.Bytes((int)epilogue.SumBytes(rows));
+                var expected = new byte[((rows - 1) * stride + channels) * epilogue.ElementBytes];
+                Array.Fill(expected, (byte)0xCC);
+                for (int i = 0; i < acc.Length; i++)
+                {
+                    Span<byte> at = expected.AsSpan((i / channels * stride + i % channels) * epilogue.ElementBytes);
+                    if (epilogue.Output == QOutput.Int32) MemoryMarshal.Write(at, acc[i]);
+                    else if (epilogue.Output == QOutput.Float32) MemoryMarshal.Write(at, RequantizeReference.ToFloat32(epilogue, acc[i], i % channels, 0f));
+                    else at[0] = RequantizeReference.ToUInt8(epilogue, acc[i], i % channels, epilogue.Sum is null ? (byte)0 : sumData[i]);
+                }
+                QConvolution conv = QConvolution.Create(shape, packed, 120, epilogue, stride);
+                foreach (bool atEnd in new[] { true, false })
+                {
+                    using GuardedMemory x = GuardedMemory.Of(xData, atEnd), sum = GuardedMemory.Of(sumData, atEnd);
+                    using var y = new GuardedMemory(expected.Length, atEnd);
+                    using var scratch = new GuardedMemory(conv.ScratchBytes(1), atEnd);
+                    y.Span.Fill(0xCC);
+                    conv.Run(x.Span, sum.Span, y.Span, scratch.Span, default);
+                    Assert.That(y.Span.SequenceEqual(expected), Is.True, $"{epilogue.Output}, sum {epilogue.Sum is not null}, table {epilogue.Table.Length}, stride {stride}, at end {atEnd}");
+                }
+            }
         }
     }
 }
