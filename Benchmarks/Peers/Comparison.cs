@@ -1,0 +1,91 @@
+using System.Diagnostics;
+using Octet.Benchmarks.Networks;
+using Octet.Runtime;
+using Octet.Runtime.Execution;
+using Octet.Runtime.Tensors;
+
+namespace Octet.Benchmarks.Peers;
+
+/// <summary>Speed of a model in Octet and in ONNX Runtime: one process, same threads, alternating rounds.</summary>
+/// <param name="Model">File compared.</param>
+/// <param name="Threads">Threads of both.</param>
+/// <param name="Rounds">Rounds; each times Octet, then the peer.</param>
+/// <param name="OctetMedianMs">Median over rounds.</param>
+/// <param name="PeerMedianMs">Median over rounds.</param>
+/// <param name="Ratio">Median of the rounds' peer time over Octet time; above 1 Octet is faster.</param>
+/// <param name="RatioP25">Lower quartile of the same.</param>
+/// <param name="RatioP75">Upper quartile of the same.</param>
+/// <param name="MaxAbsDiff">Largest difference of the first output.</param>
+/// <param name="Top1Agrees">Whether the first output's largest element is the same.</param>
+internal sealed record Comparison(string Model, int Threads, int Rounds, double OctetMedianMs, double PeerMedianMs, double Ratio, double RatioP25, double RatioP75, double MaxAbsDiff, bool Top1Agrees)
+{
+    /// <summary>A round runs each side for about this long, so that a timer tick or a short run does not matter.</summary>
+    private const double RoundMilliseconds = 30;
+
+    /// <summary>Compares.</summary>
+    public static Comparison Run(string path, string peerPath, int threads, int rounds, bool exact, Tensor[]? inputs = null)
+    {
+        Model model = Octet.Runtime.Model.Load(path);
+        var session = new InferenceSession(model, new SessionOptions { Threads = threads });
+        inputs ??= SampleInputs.For(session, 1);
+        Tensor[] outputs = session.CreateOutputs(inputs);
+        session.Run(inputs, outputs);
+        using var peer = new PeerSession(peerPath, inputs, [.. session.Inputs.Select(input => input.Name)], threads, exact);
+        float[] expected = peer.RunFirstOutput();
+        float[] actual = outputs[0].Type == DataType.Float32 ? outputs[0].Span<float>().ToArray() : [];
+
+        void Octet() => session.Run(inputs, outputs);
+        int ours = Repeats(Octet), theirs = Repeats(peer.Run);
+        var octetMs = new double[rounds];
+        var peerMs = new double[rounds];
+        var ratios = new double[rounds];
+        for (int round = 0; round < rounds; round++)
+        {
+            octetMs[round] = Time(Octet, ours);
+            peerMs[round] = Time(peer.Run, theirs);
+            ratios[round] = peerMs[round] / octetMs[round];
+        }
+        double difference = 0;
+        for (int i = 0; i < Math.Min(expected.Length, actual.Length); i++) difference = Math.Max(difference, Math.Abs((double)expected[i] - actual[i]));
+        return new Comparison(Path.GetFileName(path), threads, rounds, Quantile(octetMs, 0.5), Quantile(peerMs, 0.5), Quantile(ratios, 0.5), Quantile(ratios, 0.25), Quantile(ratios, 0.75),
+            expected.Length == actual.Length ? difference : double.NaN, expected.Length == actual.Length && IndexOfMax(expected) == IndexOfMax(actual));
+    }
+
+    /// <summary>Element at fraction <paramref name="q"/> of the sorted values, interpolated.</summary>
+    public static double Quantile(double[] values, double q)
+    {
+        double[] sorted = [.. values.Order()];
+        double position = q * (sorted.Length - 1);
+        int below = (int)position;
+        return below + 1 < sorted.Length ? sorted[below] + (position - below) * (sorted[below + 1] - sorted[below]) : sorted[below];
+    }
+
+    /// <summary>Mean milliseconds of <paramref name="repeats"/> calls.</summary>
+    public static double Time(Action run, int repeats)
+    {
+        long start = Stopwatch.GetTimestamp();
+        for (int i = 0; i < repeats; i++) run();
+        return Stopwatch.GetElapsedTime(start).TotalMilliseconds / repeats;
+    }
+
+    /// <summary>Warms up and says how many calls fill a round.</summary>
+    public static int Repeats(Action run)
+    {
+        long start = Stopwatch.GetTimestamp();
+        int calls = 0;
+        while (calls < 3 || (Stopwatch.GetElapsedTime(start).TotalMilliseconds < 10 * RoundMilliseconds && calls < 2000))
+        {
+            run();
+            calls++;
+        }
+        double each = Time(run, 1);
+        return Math.Max(1, (int)(RoundMilliseconds / Math.Max(each, 1e-3)));
+    }
+
+    private static int IndexOfMax(float[] values)
+    {
+        int best = 0;
+        for (int i = 1; i < values.Length; i++) if (values[i] > values[best]) best = i;
+        return best;
+    }
+}

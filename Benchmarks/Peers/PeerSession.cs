@@ -1,0 +1,63 @@
+using Microsoft.ML.OnnxRuntime;
+using Octet.Runtime.Tensors;
+using Tensor = Octet.Runtime.Tensors.Tensor;
+
+namespace Octet.Benchmarks.Peers;
+
+/// <summary>ONNX Runtime's CPU provider with its default options: all graph optimizations, spinning threads. Telemetry is switched off before its library loads.</summary>
+internal sealed class PeerSession : IDisposable
+{
+    private readonly InferenceSession _session;
+    private readonly RunOptions _run = new();
+    private readonly string[] _inputNames;
+    private readonly OrtValue[] _inputs;
+
+    static PeerSession() => Environment.SetEnvironmentVariable("ORT_DISABLE_TELEMETRY", "1");
+
+    /// <param name="path">The model.</param>
+    /// <param name="inputs">Tensors in the order of the model's inputs.</param>
+    /// <param name="inputNames">Their names.</param>
+    /// <param name="threads">Intra-operator threads.</param>
+    /// <param name="exact">Whether integer products must not saturate (<c>session.x64quantprecision</c>).</param>
+    public PeerSession(string path, IReadOnlyList<Tensor> inputs, IReadOnlyList<string> inputNames, int threads, bool exact)
+    {
+        using var options = new SessionOptions { IntraOpNumThreads = threads, InterOpNumThreads = 1, LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR };
+        if (exact) options.AddSessionConfigEntry("session.x64quantprecision", "1");
+        _session = new InferenceSession(path, options);
+        _inputNames = [.. inputNames];
+        _inputs = [.. inputs.Select(ToOrt)];
+    }
+
+    /// <summary>Runs once and throws the outputs away.</summary>
+    public void Run()
+    {
+        using IDisposableReadOnlyCollection<OrtValue> results = _session.Run(_run, _inputNames, _inputs, _session.OutputNames);
+    }
+
+    /// <summary>Runs once and returns the first float output.</summary>
+    public float[] RunFirstOutput()
+    {
+        using IDisposableReadOnlyCollection<OrtValue> results = _session.Run(_run, _inputNames, _inputs, _session.OutputNames);
+        return results[0].GetTensorTypeAndShape().ElementDataType == Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.Float ? results[0].GetTensorDataAsSpan<float>().ToArray() : [];
+    }
+
+    public void Dispose()
+    {
+        foreach (OrtValue input in _inputs) input.Dispose();
+        _run.Dispose();
+        _session.Dispose();
+    }
+
+    private static OrtValue ToOrt(Tensor tensor)
+    {
+        long[] shape = [.. tensor.Shape.ToArray().Select(extent => (long)extent)];
+        return tensor.Type switch
+        {
+            DataType.Float32 => OrtValue.CreateTensorValueFromMemory(tensor.Span<float>().ToArray(), shape),
+            DataType.Int64 => OrtValue.CreateTensorValueFromMemory(tensor.Span<long>().ToArray(), shape),
+            DataType.Int32 => OrtValue.CreateTensorValueFromMemory(tensor.Span<int>().ToArray(), shape),
+            DataType.UInt8 => OrtValue.CreateTensorValueFromMemory(tensor.Span<byte>().ToArray(), shape),
+            _ => throw new Runtime.DataException($"{tensor} cannot be given to the peer; rule: float32, int64, int32 or uint8"),
+        };
+    }
+}

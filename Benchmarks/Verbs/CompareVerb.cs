@@ -1,0 +1,49 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Text.Json;
+using Octet.Benchmarks.Peers;
+
+namespace Octet.Benchmarks.Verbs;
+
+/// <summary><c>compare MODEL</c>: Octet and ONNX Runtime side by side.</summary>
+internal static class CompareVerb
+{
+    public static Command Create()
+    {
+        var model = new Argument<FileInfo>("MODEL") { Description = "The ONNX model that Octet runs." };
+        var peer = new Option<FileInfo?>("--peer-model") { Description = "Another file for ONNX Runtime; default: the same." };
+        var exact = new Option<bool>("--exact") { Description = "Switch ONNX Runtime's exact integer mode on (session.x64quantprecision = 1)." };
+        var threads = new Option<int>("--threads") { Description = "Threads of both.", DefaultValueFactory = _ => 1 };
+        var rounds = new Option<int>("--rounds") { Description = "Alternating rounds.", DefaultValueFactory = _ => 21 };
+        var json = new Option<bool>("--json") { Description = "One JSON object." };
+        var command = new Command("compare", "Times a model in Octet and in ONNX Runtime, alternating in one process.") { model, peer, exact, threads, rounds, json };
+        command.SetAction(result =>
+        {
+            string path = result.GetValue(model)!.FullName;
+            Comparison c = Comparison.Run(path, result.GetValue(peer)?.FullName ?? path, result.GetValue(threads), result.GetValue(rounds), result.GetValue(exact));
+            if (result.GetValue(json))
+            {
+                using var stream = Console.OpenStandardOutput();
+                using var writer = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true });
+                writer.WriteStartObject();
+                writer.WriteString("model", c.Model);
+                writer.WriteNumber("threads", c.Threads);
+                writer.WriteNumber("rounds", c.Rounds);
+                writer.WriteNumber("octetMedianMs", c.OctetMedianMs);
+                writer.WriteNumber("peerMedianMs", c.PeerMedianMs);
+                writer.WriteNumber("ratio", c.Ratio);
+                writer.WriteNumber("ratioP25", c.RatioP25);
+                writer.WriteNumber("ratioP75", c.RatioP75);
+                if (double.IsNaN(c.MaxAbsDiff)) writer.WriteNull("maxAbsDiff");
+                else writer.WriteNumber("maxAbsDiff", c.MaxAbsDiff);
+                writer.WriteBoolean("top1Agrees", c.Top1Agrees);
+                writer.WriteEndObject();
+                return 0;
+            }
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
+                $"{c.Model}: Octet {c.OctetMedianMs:F3} ms, ONNX Runtime {c.PeerMedianMs:F3} ms, ratio {c.Ratio:F2} [{c.RatioP25:F2}, {c.RatioP75:F2}] over {c.Rounds} rounds, {c.Threads} thread(s); max difference {c.MaxAbsDiff:G4}, top-1 {(c.Top1Agrees ? "agrees" : "differs")}"));
+            return 0;
+        });
+        return command;
+    }
+}

@@ -1,0 +1,8 @@
+using System.CommandLine;
+
+namespace Octet.Benchmarks.Verbs;
+
+internal static class LayersVerb
+{
+    public static Command Create() => new("layers");
+}

@@ -1,0 +1,78 @@
+using Microsoft.ML.OnnxRuntime;
+using Octet.Runtime.Tensors;
+
+namespace Octet.Tests.Support;
+
+/// <summary>ONNX Runtime as an oracle; telemetry is switched off before its library loads.</summary>
+internal static class OnnxRuntimePeer
+{
+    static OnnxRuntimePeer() => Environment.SetEnvironmentVariable("ORT_DISABLE_TELEMETRY", "1");
+
+    /// <summary>Runs a model on one thread.</summary>
+    /// <param name="path">The model file.</param>
+    /// <param name="inputs">Inputs by name: float32, int64, int32, uint8, int8 or bool.</param>
+    /// <param name="exact">Whether the mode is on in which integer products do not saturate at 16 bits.</param>
+    public static IReadOnlyDictionary<string, Tensor> Run(string path, IReadOnlyDictionary<string, Tensor> inputs, bool exact = false)
+    {
+        using Microsoft.ML.OnnxRuntime.SessionOptions options = Options(exact);
+        using var session = new Microsoft.ML.OnnxRuntime.InferenceSession(path, options);
+        return Run(session, inputs);
+    }
+
+    /// <summary>Options of a session on one thread.</summary>
+    public static Microsoft.ML.OnnxRuntime.SessionOptions Options(bool exact = false, int threads = 1)
+    {
+        var options = new Microsoft.ML.OnnxRuntime.SessionOptions { IntraOpNumThreads = threads, LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR };
+        if (exact) options.AddSessionConfigEntry("session.x64quantprecision", "1");
+        return options;
+    }
+
+    /// <summary>Runs an open session.</summary>
+    public static IReadOnlyDictionary<string, Tensor> Run(Microsoft.ML.OnnxRuntime.InferenceSession session, IReadOnlyDictionary<string, Tensor> inputs)
+    {
+        Dictionary<string, OrtValue> values = inputs.ToDictionary(pair => pair.Key, pair => ToOrt(pair.Value));
+        try
+        {
+            using var run = new RunOptions();
+            using IDisposableReadOnlyCollection<OrtValue> results = session.Run(run, values, session.OutputNames);
+            var outputs = new Dictionary<string, Tensor>();
+            for (int i = 0; i < results.Count; i++) outputs.Add(session.OutputNames[i], FromOrt(results[i]));
+            return outputs;
+        }
+        finally
+        {
+            foreach (OrtValue value in values.Values) value.Dispose();
+        }
+    }
+
+    private static OrtValue ToOrt(Tensor tensor)
+    {
+        long[] shape = [.. tensor.Shape.ToArray().Select(extent => (long)extent)];
+        return tensor.Type switch
+        {
+            DataType.Float32 => OrtValue.CreateTensorValueFromMemory(tensor.Span<float>().ToArray(), shape),
+            DataType.Int64 => OrtValue.CreateTensorValueFromMemory(tensor.Span<long>().ToArray(), shape),
+            DataType.Int32 => OrtValue.CreateTensorValueFromMemory(tensor.Span<int>().ToArray(), shape),
+            DataType.UInt8 => OrtValue.CreateTensorValueFromMemory(tensor.Span<byte>().ToArray(), shape),
+            DataType.Int8 => OrtValue.CreateTensorValueFromMemory(tensor.Span<sbyte>().ToArray(), shape),
+            DataType.Bool => OrtValue.CreateTensorValueFromMemory(tensor.Span<bool>().ToArray(), shape),
+            _ => throw new NotSupportedException($"{tensor.Type.Name()} as an input of the oracle"),
+        };
+    }
+
+    private static Tensor FromOrt(OrtValue value)
+    {
+        OrtTensorTypeAndShapeInfo info = value.GetTensorTypeAndShape();
+        int[] shape = [.. info.Shape.Select(extent => (int)extent)];
+        return info.ElementDataType switch
+        {
+            Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.Float => Tensor.Create(value.GetTensorDataAsSpan<float>().ToArray(), shape),
+            Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.Int64 => Tensor.Create(value.GetTensorDataAsSpan<long>().ToArray(), shape),
+            Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.Int32 => Tensor.Create(value.GetTensorDataAsSpan<int>().ToArray(), shape),
+            Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.UInt8 => Tensor.Create(value.GetTensorDataAsSpan<byte>().ToArray(), shape),
+            Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.Int8 => Tensor.Create(value.GetTensorDataAsSpan<sbyte>().ToArray(), shape),
+            Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.Bool => Tensor.Create(value.GetTensorDataAsSpan<bool>().ToArray(), shape),
+            _ => throw new NotSupportedException($"{info.ElementDataType} from the oracle"),
+        };
+    }
+}
