@@ -34,14 +34,14 @@ internal sealed record Comparison(string Model, int Threads, int Rounds, double 
         float[] expected = peer.RunFirstOutput();
         float[] actual = outputs[0].Type == DataType.Float32 ? outputs[0].Span<float>().ToArray() : [];
 
-        void Octet() => session.Run(inputs, outputs);
-        int ours = Repeats(Octet), theirs = Repeats(peer.Run);
+        void Ours() => session.Run(inputs, outputs);
+        int ours = Repeats(Ours), theirs = Repeats(peer.Run);
         var octetMs = new double[rounds];
         var peerMs = new double[rounds];
         var ratios = new double[rounds];
         for (int round = 0; round < rounds; round++)
         {
-            octetMs[round] = Time(Octet, ours);
+            octetMs[round] = Time(Ours, ours);
             peerMs[round] = Time(peer.Run, theirs);
             ratios[round] = peerMs[round] / octetMs[round];
         }
