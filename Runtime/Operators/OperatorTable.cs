@@ -24,6 +24,7 @@ internal static partial class OperatorTable
         .. Quantized(),
         .. Contributed(),
         .. Lowered(),
+        .. Fused(),
     ];
 
     private static readonly FrozenDictionary<(string Domain, string Type), Operator[]> ByName =

@@ -18,6 +18,18 @@ internal static class Tolerance
     /// </summary>
     public static double GemmMean(int k, double maxA, double maxB) => 4 * Epsilon * Math.Sqrt(k + 1) * Math.Max(1e-30, maxA * maxB);
 
+    /// <summary>
+    /// A fused graph against the same graph step by step: every step rounds once more and the longest chain in the tests has fewer than 64 roundings of
+    /// values no larger than a small multiple of the largest result, hence 64·ε of it; the mean difference is bounded by a quarter of that.
+    /// </summary>
+    public static void AssertFused(float[] actual, float[] expected)
+    {
+        double largest = expected.Select(value => Math.Abs((double)value)).DefaultIfEmpty(0).Max(), bound = 64 * Epsilon * Math.Max(largest, 1e-3);
+        double[] differences = [.. expected.Zip(actual, (e, a) => Math.Abs((double)e - a))];
+        Assert.That(differences.DefaultIfEmpty(0).Max(), Is.LessThanOrEqualTo(bound));
+        Assert.That(differences.DefaultIfEmpty(0).Average(), Is.LessThanOrEqualTo(bound / 4));
+    }
+
     /// <summary>Units in the last place between a float result and the exact value.</summary>
     public static double Ulps(float actual, double exact)
     {

@@ -1,0 +1,9 @@
+namespace Octet.Runtime.Operators;
+
+internal static partial class OperatorTable
+{
+    private static Operator[] Fused() =>
+    [
+        new OctetActivation(),
+    ];
+}
