@@ -142,12 +142,13 @@ internal readonly struct Functions<TLanes, V> where TLanes : struct, ILanes<V> w
         return TLanes.Select(TLanes.LessThan(t, TLanes.Create(0.625f)), near, WithSign(far, x));
     }
 
-    /// <summary><c>1 / (1 + e⁻ˣ)</c>, at most 4 units in the last place.</summary>
+    /// <summary><c>1 / (1 + e⁻ˣ)</c>, at most 4 units in the last place; computed as <c>eˣ / (1 + eˣ)</c> below 0, where e⁻ˣ may overflow.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Sigmoid(V x)
     {
         V one = TLanes.Create(1f);
-        return TLanes.Divide(one, TLanes.Add(one, Exp(Negate(x))));
+        V e = Exp(TLanes.Or(x, TLanes.CreateBits(SignBit)));
+        return TLanes.Divide(TLanes.Select(TLanes.LessThan(x, TLanes.Create(0f)), e, one), TLanes.Add(one, e));
     }
 
     /// <summary><c>erf x</c>, at most 4 units in the last place.</summary>

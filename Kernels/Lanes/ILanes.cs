@@ -104,4 +104,28 @@ internal unsafe interface ILanes<V> where V : unmanaged
 
     /// <summary>The float of one lane's worth: <c>Min</c> over lanes by halving.</summary>
     static abstract float MinLane(V a);
+
+    /// <summary>Reads <see cref="Count"/> bytes as floats.</summary>
+    static abstract V LoadUInt8(byte* source);
+
+    /// <summary>Reads <see cref="Count"/> signed bytes as floats.</summary>
+    static abstract V LoadInt8(sbyte* source);
+
+    /// <summary>Reads <see cref="Count"/> 16-bit unsigned integers as floats.</summary>
+    static abstract V LoadUInt16(ushort* source);
+
+    /// <summary>Reads <see cref="Count"/> 16-bit integers as floats.</summary>
+    static abstract V LoadInt16(short* source);
+
+    /// <summary>Reads <see cref="Count"/> 32-bit integers as the nearest floats.</summary>
+    static abstract V LoadInt32(int* source);
+
+    /// <summary>Writes the low 8 bits of integral values in (−2³¹, 2³¹); no saturation.</summary>
+    static abstract void Store8(V value, byte* target);
+
+    /// <summary>Writes the low 16 bits of integral values in (−2³¹, 2³¹); no saturation.</summary>
+    static abstract void Store16(V value, ushort* target);
+
+    /// <summary>Writes integral values in (−2³¹, 2³¹) as 32-bit integers.</summary>
+    static abstract void Store32(V value, int* target);
 }

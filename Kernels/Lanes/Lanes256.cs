@@ -131,6 +131,45 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<float>>
         (a.AsInt32() - b.AsInt32()).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> LoadUInt8(byte* source) =>
+        Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32(Vector128.CreateScalarUnsafe(*(ulong*)source).AsByte()));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> LoadInt8(sbyte* source) =>
+        Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32(Vector128.CreateScalarUnsafe(*(ulong*)source).AsSByte()));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> LoadUInt16(ushort* source) =>
+        Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32(Vector128.Load(source)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> LoadInt16(short* source) =>
+        Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32(Vector128.Load(source)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> LoadInt32(int* source) =>
+        Vector256.ConvertToSingle(Vector256.Load(source));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store8(Vector256<float> value, byte* target)
+    {
+        Vector256<int> v = Vector256.ConvertToInt32Native(value);
+        Vector128<short> words = Vector128.Narrow(v.GetLower(), v.GetUpper());
+        *(ulong*)target = Vector128.Narrow(words, words).AsUInt64().ToScalar();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store16(Vector256<float> value, ushort* target)
+    {
+        Vector256<int> v = Vector256.ConvertToInt32Native(value);
+        Vector128.Narrow(v.GetLower(), v.GetUpper()).AsUInt16().Store(target);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store32(Vector256<float> value, int* target) =>
+        Vector256.ConvertToInt32Native(value).Store(target);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Vector256<float> a) =>
         Lanes128.Sum(a.GetLower() + a.GetUpper());
 

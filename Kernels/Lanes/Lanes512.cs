@@ -126,6 +126,38 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<float>>
         (a.AsInt32() - b.AsInt32()).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> LoadUInt8(byte* source) =>
+        Vector512.ConvertToSingle(Avx512F.ConvertToVector512Int32(Vector128.Load(source)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> LoadInt8(sbyte* source) =>
+        Vector512.ConvertToSingle(Avx512F.ConvertToVector512Int32(Vector128.Load(source)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> LoadUInt16(ushort* source) =>
+        Vector512.ConvertToSingle(Avx512F.ConvertToVector512Int32(Vector256.Load(source)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> LoadInt16(short* source) =>
+        Vector512.ConvertToSingle(Avx512F.ConvertToVector512Int32(Vector256.Load(source)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> LoadInt32(int* source) =>
+        Vector512.ConvertToSingle(Vector512.Load(source));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store8(Vector512<float> value, byte* target) =>
+        Avx512F.ConvertToVector128Byte(Vector512.ConvertToInt32Native(value)).Store(target);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store16(Vector512<float> value, ushort* target) =>
+        Avx512F.ConvertToVector256UInt16(Vector512.ConvertToInt32Native(value)).Store(target);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store32(Vector512<float> value, int* target) =>
+        Vector512.ConvertToInt32Native(value).Store(target);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Vector512<float> a) =>
         Lanes256.Sum(a.GetLower() + a.GetUpper());
 

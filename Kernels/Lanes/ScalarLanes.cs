@@ -112,5 +112,29 @@ internal readonly unsafe struct ScalarLanes : ILanes<float>
     public static float MinLane(float a) => a;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float LoadUInt8(byte* source) => *source;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float LoadInt8(sbyte* source) => *source;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float LoadUInt16(ushort* source) => *source;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float LoadInt16(short* source) => *source;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float LoadInt32(int* source) => *source;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store8(float value, byte* target) => *target = (byte)(int)value;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store16(float value, ushort* target) => *target = (ushort)(int)value;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store32(float value, int* target) => *target = (int)value;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int Bits(float a) => BitConverter.SingleToInt32Bits(a);
 }

@@ -40,4 +40,35 @@ internal static class Tolerance
         double unit = Math.Max(Math.Pow(2, Math.ILogB(Math.Max(Math.Abs(exact), 1e-300)) - 23), float.Epsilon);
         return Math.Abs(actual - exact) / unit;
     }
+
+    /// <summary>Units in the last place that a transcendental kernel may be off, as its documentation states.</summary>
+    public static class FunctionUlps
+    {
+        /// <summary>Exponential and logarithm.</summary>
+        public const double Exp = 2, Log = 2;
+
+        /// <summary>e^x − 1, ln(1 + e^x): one function more inside.</summary>
+        public const double ExpMinusOne = 3, Softplus = 4;
+
+        /// <summary>tanh, sigmoid and erf.</summary>
+        public const double Tanh = 4, Sigmoid = 4, Erf = 4;
+
+        /// <summary>One IEEE operation each: the rounded exact value.</summary>
+        public const double Exact = 0.5;
+
+        /// <summary>Two IEEE operations in a row.</summary>
+        public const double TwoOperations = 1.5;
+    }
+
+    /// <summary>Activations built of a factor that may cancel (GELU, Swish, Mish …), absolute: 4·ε of max(1, |x|).</summary>
+    public static double Activation(double x) => 4 * Epsilon * Math.Max(1, Math.Abs(x));
+
+    /// <summary>A sum of n floats in float32 lanes: <c>ε·n·max|x|</c>, generous beside the lanes' shorter chains.</summary>
+    public static double Sum(int n, double max) => Epsilon * (n + 1) * max;
+
+    /// <summary>A softmax element, relative: 6 units in the last place, the sum's chain, and the rounding of x − max, which the exponential makes relative.</summary>
+    public static double Softmax(int n, double spread) => Epsilon * (6 + n / 2.0 + spread);
+
+    /// <summary>A normalized element: mean and variance are each a sum of n, so the relative error is that of a sum; values are of order √n at most.</summary>
+    public static double Normalized(int n) => 8 * Epsilon * (n + 4);
 }
