@@ -7,10 +7,32 @@ internal static partial class OperatorTable
         new Concat(),
         new Split(),
         new Slice(),
-        new Gather(),
         new Transpose(),
         new Expand(),
         new Tile(),
         new Pad(),
+        new CenterCropPad(),
+        new DepthToSpace(),
+        new SpaceToDepth(),
+        new Col2Im(),
+        new ReverseSequence(),
+
+        new Gather(),
+        new GatherElements(),
+        new GatherND(),
+        new ScatterElements("Scatter"),
+        new ScatterElements("ScatterElements"),
+        new ScatterND(),
+        new TensorScatter(),
+        new TopK(),
+
+        new Compress(),
+        new NonZero(),
+        new Unique(),
+
+        new Trilu(),
+        new EyeLike(),
+        new RangeOperator(),
+        new OneHot(),
     ];
 }

@@ -10,5 +10,11 @@ internal static partial class OperatorTable
         new LayerNormalization("LayerNormalization", centred: true),
         new LayerNormalization("RMSNormalization", centred: false),
         new LayerNormalization("SimplifiedLayerNormalization", centred: false),
+        new LpNormalization(),
+        new LocalResponseNormalization(),
+        new MeanVarianceNormalization(),
+        new SkipLayerNormalization("SkipLayerNormalization", centred: true),
+        new SkipLayerNormalization("SkipSimplifiedLayerNormalization", centred: false),
+        new EmbedLayerNormalization(),
     ];
 }

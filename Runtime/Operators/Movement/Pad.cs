@@ -104,7 +104,8 @@ internal sealed class Pad : Operator
         }
     }
 
-    private sealed class Visitor(int[] x, int[] y, int[][] maps, Tensor? value) : IWidthVisitor<Step>
+    /// <summary>Makes the step whose output position k along axis i shows input position <c>maps[i][k]</c>, or the value where that is −1.</summary>
+    internal sealed class Visitor(int[] x, int[] y, int[][] maps, Tensor? value) : IWidthVisitor<Step>
     {
         public Step Visit<T>() where T : unmanaged, IEquatable<T> => new PadStep<T>(x, y, maps, value);
     }
