@@ -20,6 +20,9 @@ public sealed class UnsupportedModelException : ModelException
 {
     /// <summary>Creates the error.</summary>
     public UnsupportedModelException(string message, Exception? inner = null) : base(message, inner) { }
+
+    /// <summary>Whether only a value is missing that is known when the model runs: a dynamic run works.</summary>
+    internal bool NeedsRuntimeValue { get; init; }
 }
 
 /// <summary>Data does not fit the model: a wrong name, type, shape, a missing or broken data file, values that are not numbers.</summary>

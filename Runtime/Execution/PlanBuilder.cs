@@ -150,8 +150,15 @@ internal sealed class PlanBuilder
         {
             if (output is not null && (!output.Type.IsConcrete || output.Type.Element == DataType.String)) return null;
         }
-        return op.Plan(new PlanContext(node, [.. node.Inputs.Select(input => input?.Type)],
-            [.. node.Outputs.Select(output => output?.Type ?? TensorType.Unknown)], index => node.Input(index)?.Constant, _options));
+        try
+        {
+            return op.Plan(new PlanContext(node, [.. node.Inputs.Select(input => input?.Type)],
+                [.. node.Outputs.Select(output => output?.Type ?? TensorType.Unknown)], index => node.Input(index)?.Constant, _options));
+        }
+        catch (UnsupportedModelException missing) when (missing.NeedsRuntimeValue)
+        {
+            return null;
+        }
     }
 
     private int DeclareArena(Value output, Step step, int outputIndex, int[] inputs, int number, Dictionary<Value, int> lastUse)

@@ -14,5 +14,10 @@ internal static partial class OperatorTable
         new Constant(),
         new ConstantOfShape(),
         new Dropout(),
+        new RandomOperator("RandomUniform", Distribution.Uniform, like: false),
+        new RandomOperator("RandomUniformLike", Distribution.Uniform, like: true),
+        new RandomOperator("RandomNormal", Distribution.Normal, like: false),
+        new RandomOperator("RandomNormalLike", Distribution.Normal, like: true),
+        new RandomOperator("Bernoulli", Distribution.Bernoulli, like: true),
     ];
 }

@@ -49,8 +49,9 @@ internal sealed class PlanContext(Node node, IReadOnlyList<TensorType?> inputTyp
     }
 
     /// <summary>The value of an input that must be known now.</summary>
-    /// <exception cref="UnsupportedModelException">It is not.</exception>
-    public Tensor Required(int index) => Known(index) ?? throw Unsupported($"input {index} is computed at run time", $"input {index} is a constant");
+    /// <exception cref="UnsupportedModelException">It is not, so that the node can only run dynamically.</exception>
+    public Tensor Required(int index) =>
+        Known(index) ?? throw new UnsupportedModelException(Unsupported($"input {index} is computed at run time", $"input {index} is a constant").Message) { NeedsRuntimeValue = true };
 
     /// <summary>Something derived from a constant, such as packed weights: made once per model, tensor and <paramref name="key"/>.</summary>
     /// <param name="constant">The constant that it is derived from.</param>

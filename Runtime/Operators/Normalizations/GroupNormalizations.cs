@@ -41,7 +41,7 @@ internal sealed class LayerNormalization(string type, bool centred, string domai
         int axis = c.Axis(c.Attributes.Int("axis", -1), x.Length), length = Axes.Product(x, axis, x.Length);
         bool single = Parameters(c, 1, length) == 1 && length != 1;
         if (c.Has(2) && centred && Parameters(c, 2, length) != Parameters(c, 1, length)) throw c.Unsupported("scale and bias have different element counts", "scale and bias of one shape");
-        var layout = new GroupLayout(Axes.Product(x, 0, axis), length, 1, single ? length : 1, c.Attributes.Float("epsilon", 1e-5f), centred);
+        var layout = new GroupLayout(Axes.Product(x, 0, axis), length, 1, single ? length : 1, c.Attributes.Float("epsilon", 1e-5f), centred, InverseOutput: centred ? 2 : 1);
         return ElementTypes.Real(c, c.Element(0), new GroupVisitor(layout, 1, centred ? 2 : -1, c.Node.OperatorType));
     }
 

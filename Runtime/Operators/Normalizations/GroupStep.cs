@@ -11,9 +11,10 @@ namespace Octet.Runtime.Operators;
 /// <param name="Run">Neighbouring elements that share a scale and a bias; element i of row r uses number <c>(r mod Groups)·(Length/Run) + i/Run</c>.</param>
 /// <param name="Epsilon">Added to the variance, or to the mean square.</param>
 /// <param name="Centred">Whether the mean is taken away; root-mean-square normalization leaves it.</param>
-internal sealed record GroupLayout(int Rows, int Length, int Groups, int Run, float Epsilon, bool Centred);
+/// <param name="InverseOutput">Output that receives 1/√(variance + ε) where wanted; output 1 receives the mean where this is 2.</param>
+internal sealed record GroupLayout(int Rows, int Length, int Groups, int Run, float Epsilon, bool Centred, int InverseOutput = 2);
 
-/// <summary><c>y = (x − mean) / √(variance + ε) · scale + bias</c> over rows; moments in float64. Outputs 1 and 2, where wanted, are mean and 1/√(variance + ε), or output 1 the latter where the mean is left.</summary>
+/// <summary><c>y = (x − mean) / √(variance + ε) · scale + bias</c> over rows; moments in float64. Mean and 1/√(variance + ε) are written where they are wanted.</summary>
 /// <param name="layout">Rows and parameters.</param>
 /// <param name="scale">Input that holds the scales; −1 for none.</param>
 /// <param name="bias">Input that holds the biases; −1 for none.</param>
@@ -52,8 +53,8 @@ internal sealed class GroupStep<T>(GroupLayout layout, int scale, int bias, stri
                 variance += difference * difference;
             }
             double inverse = 1 / Math.Sqrt(variance / from.Length + layout.Epsilon);
-            if (c.Wants(1)) Write(c.Output(1), row, layout.Centred ? mean : inverse);
-            if (c.Wants(2)) Write(c.Output(2), row, inverse);
+            if (layout.InverseOutput == 2 && c.Wants(1)) Write(c.Output(1), row, mean);
+            if (c.Wants(layout.InverseOutput)) Write(c.Output(layout.InverseOutput), row, inverse);
 
             T centre = T.CreateTruncating(mean), factor = T.CreateTruncating(inverse);
             int run = layout.Run, parameters = layout.Length / run, first = row % layout.Groups * parameters;

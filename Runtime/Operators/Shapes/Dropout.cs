@@ -1,50 +1,72 @@
+using System.Numerics;
 using Octet.Runtime.Tensors;
 
 namespace Octet.Runtime.Operators;
 
-/// <summary><c>Dropout</c> as it is at inference: <c>y = x</c>; the mask, where wanted, is all true.</summary>
-/// <remarks>
-/// In training mode (input 2 true since version 12, <c>is_test</c> = 0 before version 7) with a ratio of 0 it is the same; any other ratio draws random
-/// numbers, which no fixed result can follow, and is refused.
-/// </remarks>
+/// <summary>
+/// <c>Dropout</c>. At inference <c>y = x</c> and the mask, where wanted, is all true. In training mode (input 2, since version 12) each element is kept
+/// with probability 1 − ratio (input 1, default ½) and then divided by it.
+/// </summary>
 internal sealed class Dropout : Operator
 {
     public override OperatorId Id { get; } = new("Dropout");
 
     public override string Types => "float32, float64, float16";
 
-    public override string Limits => "inference, or training with ratio 0";
+    public override string Limits => "training mode since version 12";
+
+    public override bool IsRandom => true;
 
     public override void Infer(InferContext c)
     {
+        c.Expect(0, ElementTypes.Reals);
         c.Set(0, c.Type(0));
         c.Set(1, c.Type(0) with { Element = c.Opset < 10 ? c.Element(0) : DataType.Bool });
     }
 
     public override Step Plan(PlanContext c)
     {
-        bool training = c.Opset >= 12 && c.Has(2) && c.Required(2).Span<bool>()[0];
-        float ratio = c.Has(1) ? c.Required(1).ToFloat32Array()[0] : 0.5f;
-        if (training && ratio != 0) throw c.Unsupported($"it is in training mode with ratio {ratio}", "training_mode false, or ratio 0");
-        return c.Wants(1) ? new MaskedStep(c.OutputElement(1)) : new ViewStep();
+        if (c.Opset < 7 && c.Attributes.Int("is_test", 1) == 0) throw c.Unsupported("it is in training mode", "is_test = 1, or version 12 and later");
+        for (int i = 1; i <= 2; i++)
+        {
+            if (c.Has(i) && Tensor.CountElements(c.InputShape(i)) != 1) throw c.Error($"input {i} is {c.Type(i)}", "ratio and training mode are scalars");
+        }
+        if (c.Has(2)) c.Expect(2, DataType.Bool);
+        bool fixedInference = c.Opset < 12 || !c.Has(2) || c.Constant(2)?.Span<bool>()[0] == false;
+        return fixedInference && !c.Wants(1) ? new ViewStep() : ElementTypes.Real(c, c.Element(0), new Visitor(fixedInference, RandomNumbers.Seed(c), c.OutputCount > 1 && c.Wants(1) ? c.OutputElement(1) : DataType.Bool));
     }
 
-    private sealed class MaskedStep(DataType mask) : Step
+    private sealed class Visitor(bool fixedInference, uint? seed, DataType mask) : IRealVisitor<Step>
     {
-        public override string Kernel => "copy";
-
-        public override int InPlaceInput(int output) => output == 0 ? 0 : -1;
-
-        public override void Run(StepContext c)
+        public Step Visit<T>() where T : unmanaged, IFloatingPointIeee754<T>, IMinMaxValue<T> => Step.From("Dropout", c =>
         {
-            if (c.Wants(0) && !c.Input(0).Bytes.Equals(c.Output(0).Bytes)) c.Input(0).Bytes.Span.CopyTo(c.Output(0).Bytes.Span);
-            switch (mask)
+            ReadOnlySpan<T> x = c.Input<T>(0);
+            Span<T> y = c.Output<T>(0);
+            double ratio = fixedInference || !c.Input<bool>(2)[0] ? 0 : c.Has(1) ? Ratio(c.Input(1)) : 0.5;
+            Span<byte> flags = mask == DataType.Bool ? c.Output<byte>(1) : default;
+            Span<T> numbers = mask == DataType.Bool ? default : c.Output<T>(1);
+            if (ratio == 0)
             {
-                case DataType.Bool: c.Output<byte>(1).Fill(1); break;
-                case DataType.Float32: c.Output<float>(1).Fill(1); break;
-                case DataType.Float64: c.Output<double>(1).Fill(1); break;
-                default: c.Output<Half>(1).Fill((Half)1); break;
+                x.CopyTo(y);
+                flags.Fill(1);
+                numbers.Fill(T.One);
+                return;
             }
-        }
+            MersenneTwister random = RandomNumbers.Create(c, seed);
+            T scale = T.CreateTruncating(1 / (1 - ratio));
+            for (int i = 0; i < x.Length; i++)
+            {
+                bool keep = random.NextDouble() >= ratio;
+                if (!y.IsEmpty) y[i] = keep ? x[i] * scale : T.Zero;
+                if (!flags.IsEmpty) flags[i] = keep ? (byte)1 : (byte)0;
+            }
+        }, scratchBytes: RandomNumbers.ScratchBytes);
+
+        private static double Ratio(Tensor ratio) => ratio.Type switch
+        {
+            DataType.Float32 => ratio.Span<float>()[0],
+            DataType.Float64 => ratio.Span<double>()[0],
+            _ => (double)ratio.Span<Half>()[0],
+        };
     }
 }
