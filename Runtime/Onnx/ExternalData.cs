@@ -11,7 +11,7 @@ namespace Octet.Runtime.Onnx;
 /// </remarks>
 internal sealed class ExternalData(string folder) : IDisposable
 {
-    private readonly string _folder = Canonical(Path.GetFullPath(folder));
+    private string? _canonicalFolder;
     private readonly Dictionary<string, DataFile> _files = new(StringComparer.Ordinal);
 
     /// <summary>Reads <paramref name="bytes"/> bytes from where <paramref name="entries"/> point.</summary>
@@ -36,7 +36,7 @@ internal sealed class ExternalData(string folder) : IDisposable
 
         DataFile file = Open(location, what);
         if (offset > file.Length - bytes)
-            throw new ModelException($"{what} lies at {offset} to {offset + bytes} of '{location}', which has {file.Length} bytes; rule: external data lie inside their file");
+            throw new ModelException($"{what} needs {bytes} bytes at {offset} of '{location}', which has {file.Length} bytes; rule: external data lie inside their file");
         if (bytes == 0) return Memory<byte>.Empty;
         if (file.Ranges.TryGetValue((offset, bytes), out byte[]? known)) return known;
         file.Taken += bytes;
@@ -79,8 +79,9 @@ internal sealed class ExternalData(string folder) : IDisposable
             throw new ModelException($"{what} has external data at '{location}'; rule: the location is a relative path inside the model's folder, without '..'");
         try
         {
-            string path = Canonical(Path.Combine(_folder, location));
-            string inside = _folder.EndsWith(Path.DirectorySeparatorChar) ? _folder : _folder + Path.DirectorySeparatorChar;
+            _canonicalFolder ??= Canonical(Path.GetFullPath(folder));
+            string path = Canonical(Path.Combine(_canonicalFolder, location));
+            string inside = _canonicalFolder.EndsWith(Path.DirectorySeparatorChar) ? _canonicalFolder : _canonicalFolder + Path.DirectorySeparatorChar;
             if (!path.StartsWith(inside, StringComparison.Ordinal))
                 throw new ModelException($"{what} has external data at '{location}', which leads out of the model's folder; rule: external data lie inside it");
             if (!File.Exists(path)) throw new ModelException($"{what} has its data in '{location}', which does not exist; rule: external data lie beside the model");

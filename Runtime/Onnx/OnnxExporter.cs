@@ -17,14 +17,15 @@ internal sealed class OnnxExporter
     private readonly HashSet<string> _taken = new(StringComparer.Ordinal);
     private readonly HashSet<string> _domains = new(StringComparer.Ordinal);
     private int _nextName;
+    private readonly Graph _main;
     private long _bytes;
     private long _irVersion;
 
-    private OnnxExporter(long irVersion) => _irVersion = irVersion;
+    private OnnxExporter(Model model) => (_main, _irVersion) = (model.Graph, model.IrVersion);
 
     /// <summary>The protobuf message for a model.</summary>
     /// <exception cref="ModelException">The graph holds operators of Octet's own domain, gives two values one name, or is above 2 GiB.</exception>
-    public static ModelProto Export(Model model) => new OnnxExporter(model.IrVersion).Convert(model);
+    public static ModelProto Export(Model model) => new OnnxExporter(model).Convert(model);
 
     /// <summary>Writes the message.</summary>
     public static void Write(ModelProto proto, Stream stream)
@@ -162,7 +163,7 @@ internal sealed class OnnxExporter
         {
             Value value = graph.Outputs[i];
             string name = _names[value];
-            bool main = graph.Parent is null;
+            bool main = ReferenceEquals(graph, _main);
             // A subgraph returns values of its own, each once; their names do not matter.
             if (main ? name != graph.OutputNames[i] : !ReferenceEquals(value.Graph, graph) || !outputs.Add(value))
             {
