@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Octet.Runtime.MxNet;
 using Octet.Runtime.Onnx;
 
 namespace Octet.Runtime;
@@ -8,7 +9,10 @@ public sealed partial class Model
     /// <summary>Largest file that the format can hold: 2 GiB − 1 byte, protobuf's limit, further bounded by the largest array.</summary>
     internal static long MaxFileBytes => Array.MaxLength;
 
-    /// <summary>Loads an ONNX file. Tensor data in other files are read from the model's own folder and from nowhere else.</summary>
+    /// <summary>
+    /// Loads an ONNX file, or, where the name ends in <c>-symbol.json</c>, an MXNet symbol with the parameters beside it (<c>x-NNNN.params</c>, the highest number).
+    /// Tensor data in other files are read from the model's own folder and from nowhere else.
+    /// </summary>
     /// <exception cref="ModelException">The file is missing, cannot be read, or is no legal model.</exception>
     public static Model Load(string path)
     {
@@ -26,7 +30,7 @@ public sealed partial class Model
         {
             throw new ModelException($"{source} cannot be read: {e.Message}; rule: the path names a readable file", e);
         }
-        return OnnxImporter.Import(file, source, folder);
+        return path.EndsWith(MxNetImporter.Suffix, StringComparison.Ordinal) ? MxNetImporter.Import(path, file) : OnnxImporter.Import(file, source, folder);
     }
 
     /// <summary>Loads an ONNX file from a stream, read to its end.</summary>
