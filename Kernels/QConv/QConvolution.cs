@@ -26,7 +26,7 @@ internal sealed unsafe class QConvolution
     private const int CopySlack = 64;
 
     private readonly int _outputStride;
-    private readonly int[] _sectionOffsets;   // elements from a window's corner to each section, in the padded copy
+    private readonly int[] _sectionOffsets;   // elements from a window's corner to each section, in x or its padded copy
     private readonly AlignedBuffer? _padRow;
     private readonly QDepthwisePlan? _depthwise;
 
@@ -45,19 +45,21 @@ internal sealed unsafe class QConvolution
         _outputStride = outputStride == 0 ? shape.OutChannels : outputStride;
         Rows = checked(shape.Batch * shape.OutputPixels);
 
+        bool inPlace = Form == QConvForm.Indirect;
         PaddedD = (shape.D.Output - 1) * shape.D.Stride + shape.D.Span;
         PaddedH = (shape.H.Output - 1) * shape.H.Stride + shape.H.Span;
         PaddedW = (shape.W.Output - 1) * shape.W.Stride + shape.W.Span;
         _sectionOffsets = [];
-        if (Form is QConvForm.Padded or QConvForm.PaddedRuns)
+        if (Form is QConvForm.Padded or QConvForm.PaddedRuns or QConvForm.Indirect)
         {
+            int lineWidth = inPlace ? shape.W.Input : PaddedW, planeHeight = inPlace ? shape.H.Input : PaddedH;
             int columns = Form == QConvForm.PaddedRuns ? 1 : shape.W.Kernel;
             _sectionOffsets = new int[shape.D.Kernel * shape.H.Kernel * columns];
             int at = 0;
             for (int kd = 0; kd < shape.D.Kernel; kd++)
                 for (int kh = 0; kh < shape.H.Kernel; kh++)
                     for (int kw = 0; kw < columns; kw++)
-                        _sectionOffsets[at++] = ((kd * shape.D.Dilation * PaddedH + kh * shape.H.Dilation) * PaddedW + kw * shape.W.Dilation) * shape.InChannels;
+                        _sectionOffsets[at++] = ((kd * shape.D.Dilation * planeHeight + kh * shape.H.Dilation) * lineWidth + kw * shape.W.Dilation) * shape.InChannels;
         }
         if (Form == QConvForm.Depthwise) _depthwise = new QDepthwisePlan(this, _outputStride);
         if (Form == QConvForm.Indirect)
@@ -303,6 +305,17 @@ internal sealed unsafe class QConvolution
                 {
                     byte** to = table + r;
                     byte* image = X + (nint)at.N * shape.InputPixels * shape.InChannels + group * shape.GroupInChannels;
+                    int firstD = at.D * da.Stride - da.PadBegin, firstH = at.H * ha.Stride - ha.PadBegin, firstW = at.W * wa.Stride - wa.PadBegin;
+                    if (firstD >= 0 && firstD <= da.Input - da.Span && firstH >= 0 && firstH <= ha.Input - ha.Span && firstW >= 0 && firstW <= wa.Input - wa.Span)
+                    {
+                        byte* corner = image + (((nint)firstD * ha.Input + firstH) * wa.Input + firstW) * shape.InChannels;
+                        foreach (int offset in Owner._sectionOffsets)
+                        {
+                            *to = corner + offset;
+                            to += mr;
+                        }
+                        continue;
+                    }
                     for (int kd = 0; kd < da.Kernel; kd++)
                     {
                         int d = at.D * da.Stride - da.PadBegin + kd * da.Dilation;

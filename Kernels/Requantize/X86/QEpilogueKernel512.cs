@@ -8,8 +8,8 @@ namespace Octet.Kernels.Requantize.X86;
 /// <summary>The epilogue in 512-bit vectors: 16 columns at a time, multipliers loaded once for all rows of the block.</summary>
 /// <remarks>
 /// Same bits as the definition because every step is the same IEEE operation: VCVTDQ2PS rounds to nearest even like C#'s
-/// conversion, multiply and add stay apart, the clamp bounds are integers (so clamping ahead of rounding changes nothing and keeps
-/// VCVTPS2DQ in range), and VCVTPS2DQ rounds half to even.
+/// conversion, multiply and add stay apart, the upper clamp is an integer (so clamping ahead of rounding changes nothing), and
+/// VCVTPS2DQ rounds half to even.
 /// </remarks>
 internal sealed unsafe class QEpilogueKernel512 : QEpilogueKernel
 {
@@ -31,53 +31,78 @@ internal sealed unsafe class QEpilogueKernel512 : QEpilogueKernel
                 else ToFloat32<Yes>(epilogue, block);
                 break;
             default:
-                if (epilogue.Sum is null) ToUInt8(epilogue, block);
-                else if (epilogue.Sum.Intermediate is null) ToUInt8Sum<No>(epilogue, block);
-                else ToUInt8Sum<Yes>(epilogue, block);
+                if (epilogue.Sum is null) ToUInt8<No, No>(epilogue, block);
+                else if (epilogue.Sum.Intermediate is null) ToUInt8<Yes, No>(epilogue, block);
+                else ToUInt8<Yes, Yes>(epilogue, block);
                 if (epilogue.TablePointer != null) QEpilogueTable.Apply(epilogue.TablePointer, block);
                 break;
         }
     }
 
-    /// <summary><c>round(clamp(t, low, high))</c> for clamp bounds from which the zero point is subtracted.</summary>
+    /// <summary>What a byte output needs besides its multipliers, in registers.</summary>
+    private readonly struct Constants(QEpilogue epilogue)
+    {
+        public readonly Vector512<float> High = Vector512.Create((float)(epilogue.High - epilogue.ZeroPoint));
+        public readonly Vector512<short> ZeroPoint = Vector512.Create((short)epilogue.ZeroPoint);
+        public readonly Vector512<byte> Low = Vector512.Create((byte)epilogue.Low);
+        public readonly Vector512<float> SumScale = Vector512.Create(epilogue.Sum?.Scale ?? 0f);
+        public readonly Vector512<int> SumZeroPoint = Vector512.Create(epilogue.Sum?.ZeroPoint ?? 0);
+        public readonly Vector512<float> FirstScale = Vector512.Create(epilogue.Sum?.Intermediate?.Scale ?? 0f);
+        public readonly Vector512<float> FirstLow = Vector512.Create((float)(epilogue.Sum?.Intermediate?.Low - epilogue.Sum?.Intermediate?.ZeroPoint ?? 0));
+        public readonly Vector512<float> FirstHigh = Vector512.Create((float)(epilogue.Sum?.Intermediate?.High - epilogue.Sum?.Intermediate?.ZeroPoint ?? 0));
+    }
+
+    /// <summary>16 rounded outputs ahead of zero point and lower clamp. Clamped from above, so that VCVTPS2DQ cannot overflow; below its range it returns −2³¹, which the packs keep at the low end.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<int> Round(Vector512<float> t, Vector512<float> low, Vector512<float> high) =>
-        Avx512F.ConvertToVector512Int32(Avx512F.Min(Avx512F.Max(t, low), high));
+    private static Vector512<int> Round<TSum, TIntermediate>(Vector512<int> c, Vector512<float> m, Vector128<byte> sum, in Constants k)
+        where TSum : struct, ISwitch where TIntermediate : struct, ISwitch
+    {
+        Vector512<float> t = Avx512F.Multiply(Vector512.ConvertToSingle(c), m);
+        if (TIntermediate.On)
+        {
+            const byte nearestEven = 8;   // no scaling, no exception
+            t = Avx512F.Multiply(Avx512F.RoundScale(Avx512F.Min(Avx512F.Max(t, k.FirstLow), k.FirstHigh), nearestEven), k.FirstScale);
+        }
+        if (TSum.On)
+        {
+            Vector512<int> s = Avx512F.Subtract(Avx512F.ConvertToVector512Int32(sum), k.SumZeroPoint);
+            t = Avx512F.Add(t, Avx512F.Multiply(Vector512.ConvertToSingle(s), k.SumScale));
+        }
+        return Avx512F.ConvertToVector512Int32(Avx512F.Min(t, k.High));
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void ToUInt8(QEpilogue epilogue, QEpilogueBlock* block)
+    private static void ToUInt8<TSum, TIntermediate>(QEpilogue epilogue, QEpilogueBlock* block)
+        where TSum : struct, ISwitch where TIntermediate : struct, ISwitch
     {
-        Vector512<float> low = Vector512.Create((float)(epilogue.Low - epilogue.ZeroPoint)), high = Vector512.Create((float)(epilogue.High - epilogue.ZeroPoint));
-        Vector512<short> zeroPoint = Vector512.Create((short)epilogue.ZeroPoint);
+        var k = new Constants(epilogue);
         // VPACKSSDW and VPACKUSWB work within 128-bit lanes: lane i holds bytes of columns 4i … 4i+3 of all four inputs.
         Vector512<int> order = Vector512.Create(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
         float* multipliers = epilogue.MultiplierPointer + block->Channel;
-        nint columns = block->Columns, rows = block->Rows, n = 0;
+        nint columns = block->Columns, rows = block->Rows, cStride = block->CStride, yStride = block->YStride, sumStride = block->SumStride, n = 0;
+        Vector128<byte> none = default;
 
-        // 2 rows × 32 columns → 64 bytes.
+        // 2 rows × 32 columns → 64 bytes; an odd last row is paired with itself.
         for (; n <= columns - 2 * Lanes; n += 2 * Lanes)
         {
             Vector512<float> m0 = Vector512.Load(multipliers + n), m1 = Vector512.Load(multipliers + n + Lanes);
             int* c = block->C + n;
-            byte* y = block->Y + n;
-            nint r = 0;
-            for (; r <= rows - 2; r += 2, c += 2 * block->CStride, y += 2 * block->YStride)
+            byte* y = block->Y + n, s = TSum.On ? block->Sum + n : null;
+            for (nint r = 0; r < rows; r += 2, c += 2 * cStride, y += 2 * yStride, s += 2 * sumStride)
             {
-                int* d = c + block->CStride;
-                Vector512<int> q00 = Round(Vector512.ConvertToSingle(Vector512.Load(c)) * m0, low, high);
-                Vector512<int> q01 = Round(Vector512.ConvertToSingle(Vector512.Load(c + Lanes)) * m1, low, high);
-                Vector512<int> q10 = Round(Vector512.ConvertToSingle(Vector512.Load(d)) * m0, low, high);
-                Vector512<int> q11 = Round(Vector512.ConvertToSingle(Vector512.Load(d + Lanes)) * m1, low, high);
-                Vector512<short> w0 = Avx512BW.PackSignedSaturate(q00, q01) + zeroPoint;
-                Vector512<short> w1 = Avx512BW.PackSignedSaturate(q10, q11) + zeroPoint;
-                Vector512<byte> bytes = Avx512F.PermuteVar16x32(Avx512BW.PackUnsignedSaturate(w0, w1).AsInt32(), order).AsByte();
+                bool pair = r + 1 < rows;
+                int* c1 = pair ? c + cStride : c;
+                byte* y1 = pair ? y + yStride : y, s1 = TSum.On && pair ? s + sumStride : s;
+                Vector512<int> q00 = Round<TSum, TIntermediate>(Vector512.Load(c), m0, TSum.On ? Vector128.Load(s) : none, k);
+                Vector512<int> q01 = Round<TSum, TIntermediate>(Vector512.Load(c + Lanes), m1, TSum.On ? Vector128.Load(s + Lanes) : none, k);
+                Vector512<int> q10 = Round<TSum, TIntermediate>(Vector512.Load(c1), m0, TSum.On ? Vector128.Load(s1) : none, k);
+                Vector512<int> q11 = Round<TSum, TIntermediate>(Vector512.Load(c1 + Lanes), m1, TSum.On ? Vector128.Load(s1 + Lanes) : none, k);
+                Vector512<short> w0 = Avx512BW.Add(Avx512BW.PackSignedSaturate(q00, q01), k.ZeroPoint);
+                Vector512<short> w1 = Avx512BW.Add(Avx512BW.PackSignedSaturate(q10, q11), k.ZeroPoint);
+                Vector512<byte> packed = Avx512BW.Max(Avx512BW.PackUnsignedSaturate(w0, w1), k.Low);
+                Vector512<byte> bytes = Avx512F.PermuteVar16x32(packed.AsInt32(), order).AsByte();
                 bytes.GetLower().Store(y);
-                bytes.GetUpper().Store(y + block->YStride);
-            }
-            if (r < rows)
-            {
-                Bytes(Round(Vector512.ConvertToSingle(Vector512.Load(c)) * m0, low, high), epilogue.ZeroPoint).Store(y);
-                Bytes(Round(Vector512.ConvertToSingle(Vector512.Load(c + Lanes)) * m1, low, high), epilogue.ZeroPoint).Store(y + Lanes);
+                bytes.GetUpper().Store(y1);
             }
         }
         for (; n < columns; n += Lanes)
@@ -85,42 +110,13 @@ internal sealed unsafe class QEpilogueKernel512 : QEpilogueKernel
             Vector512<float> m = Vector512.Load(multipliers + n);
             for (nint r = 0; r < rows; r++)
             {
-                Vector512<int> q = Round(Vector512.ConvertToSingle(Vector512.Load(block->C + r * block->CStride + n)) * m, low, high);
-                Store(Bytes(q, epilogue.ZeroPoint), block->Y + r * block->YStride + n, columns - n);
-            }
-        }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void ToUInt8Sum<TIntermediate>(QEpilogue epilogue, QEpilogueBlock* block) where TIntermediate : struct, ISwitch
-    {
-        QSum sum = epilogue.Sum!;
-        Vector512<float> low = Vector512.Create((float)(epilogue.Low - epilogue.ZeroPoint)), high = Vector512.Create((float)(epilogue.High - epilogue.ZeroPoint));
-        Vector512<float> sumScale = Vector512.Create(sum.Scale), firstScale = default, firstLow = default, firstHigh = default;
-        if (TIntermediate.On)
-        {
-            QIntermediate first = sum.Intermediate!;
-            firstScale = Vector512.Create(first.Scale);
-            firstLow = Vector512.Create((float)(first.Low - first.ZeroPoint));
-            firstHigh = Vector512.Create((float)(first.High - first.ZeroPoint));
-        }
-        Vector512<int> sumZeroPoint = Vector512.Create(sum.ZeroPoint);
-        float* multipliers = epilogue.MultiplierPointer + block->Channel;
-        nint columns = block->Columns;
-        for (nint n = 0; n < columns; n += Lanes)
-        {
-            Vector512<float> m = Vector512.Load(multipliers + n);
-            for (nint r = 0; r < block->Rows; r++)
-            {
-                Vector512<float> t = Vector512.ConvertToSingle(Vector512.Load(block->C + r * block->CStride + n)) * m;
-                if (TIntermediate.On)
-                {
-                    const byte nearestEven = 8;   // no scaling, no exception
-                    t = Avx512F.RoundScale(Avx512F.Min(Avx512F.Max(t, firstLow), firstHigh), nearestEven) * firstScale;
-                }
-                Vector512<int> s = Avx512F.ConvertToVector512Int32(QEpilogueTable.Load(block->Sum + r * block->SumStride + n, columns - n)) - sumZeroPoint;
-                t = Avx512F.Add(t, Avx512F.Multiply(Vector512.ConvertToSingle(s), sumScale));
-                Store(Bytes(Round(t, low, high), epilogue.ZeroPoint), block->Y + r * block->YStride + n, columns - n);
+                Vector128<byte> sum = TSum.On ? QEpilogueTable.Load(block->Sum + r * sumStride + n, columns - n) : none;
+                Vector512<int> q = Round<TSum, TIntermediate>(Vector512.Load(block->C + r * cStride + n), m, sum, k);
+                Vector256<short> words = Vector256.Add(Avx512F.ConvertToVector256Int16WithSaturation(q), k.ZeroPoint.GetLower());
+                Vector128<byte> bytes = Sse2.Max(Sse2.PackUnsignedSaturate(words.GetLower(), words.GetUpper()), k.Low.GetLower().GetLower());
+                byte* y = block->Y + r * yStride + n;
+                if (columns - n >= Lanes) bytes.Store(y);
+                else QEpilogueTable.StorePart(bytes, y, columns - n);
             }
         }
     }
@@ -151,18 +147,6 @@ internal sealed unsafe class QEpilogueKernel512 : QEpilogueKernel
             int* c = block->C + r * block->CStride, y = (int*)(block->Y + r * block->YStride);
             for (nint n = 0; n < block->Columns; n += Lanes) Store(Vector512.Load(c + n).AsSingle(), (float*)y + n, block->Columns - n);
         }
-    }
-
-    /// <summary>Low bytes of <c>q + zeroPoint</c>, which is in [0, 255].</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector128<byte> Bytes(Vector512<int> q, int zeroPoint) =>
-        Avx512F.ConvertToVector128Byte(q) + Vector128.Create((byte)zeroPoint);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Store(Vector128<byte> bytes, byte* to, nint room)
-    {
-        if (room >= Lanes) bytes.Store(to);
-        else QEpilogueTable.StorePart(bytes, to, room);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
