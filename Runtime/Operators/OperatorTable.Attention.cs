@@ -4,5 +4,9 @@ internal static partial class OperatorTable
 {
     private static Operator[] Attention() =>
     [
+        new Attention(),
+        new RotaryEmbedding(),
+        new MicrosoftRotaryEmbedding(),
+        new Einsum(),
     ];
 }

@@ -1,0 +1,249 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
+using Octet.Kernels.Threading;
+using Octet.Runtime.Tensors;
+
+namespace Octet.Runtime.Operators;
+
+/// <summary>Where the rows of one operand lie: element <c>(b, h, i, ·)</c> starts at <c>b·Batch + h·Head + i·Row</c> and is contiguous.</summary>
+/// <param name="Batch">Elements between batch elements.</param>
+/// <param name="Head">Elements between heads.</param>
+/// <param name="Row">Elements between rows.</param>
+internal readonly record struct AttentionStrides(int Batch, int Head, int Row)
+{
+    /// <summary>Strides of <c>[B, H, S, D]</c>.</summary>
+    public static AttentionStrides HeadsFirst(int heads, int rows, int size) => new(heads * rows * size, rows * size, size);
+
+    /// <summary>Strides of <c>[B, S, H·D]</c>.</summary>
+    public static AttentionStrides RowsFirst(int heads, int rows, int size) => new(rows * heads * size, size, heads * size);
+}
+
+/// <summary>Extents of one attention.</summary>
+/// <param name="Batch">B.</param>
+/// <param name="Heads">Query heads; a multiple of <paramref name="KeyHeads"/>. Query head h reads key head h / (Heads / KeyHeads).</param>
+/// <param name="KeyHeads">Heads of keys and values.</param>
+/// <param name="Rows">Queries.</param>
+/// <param name="Keys">Keys, past ones included.</param>
+/// <param name="Past">Keys that came before the first query; the causal diagonal starts there.</param>
+/// <param name="Size">Elements of a query or key.</param>
+/// <param name="ValueSize">Elements of a value.</param>
+internal sealed record AttentionShape(int Batch, int Heads, int KeyHeads, int Rows, int Keys, int Past, int Size, int ValueSize);
+
+/// <summary>What is added to scores before the softmax.</summary>
+/// <param name="Causal">Whether query i sees keys up to Past + i only.</param>
+/// <param name="HiddenBy">Added where a key is hidden by a 0/1 mask or a length; −∞ or the filter value of contributed operators.</param>
+/// <param name="Strides">Element strides of the mask over (batch, head, query); 0 broadcasts. The key axis is contiguous, or broadcast where <paramref name="MaskKeys"/> is 1.</param>
+/// <param name="MaskKeys">Keys that the mask covers; further ones are hidden. 0 without a mask.</param>
+/// <param name="MaskType">float32 is added, bool and int32 hide where 0.</param>
+internal sealed record AttentionMask(bool Causal, float HiddenBy, (int Batch, int Head, int Row) Strides, int MaskKeys, DataType MaskType)
+{
+    /// <summary>No mask.</summary>
+    public static AttentionMask None { get; } = new(false, float.NegativeInfinity, default, 0, DataType.Undefined);
+
+    /// <summary>A mask that broadcasts to <c>[B, H, Q, K]</c> in NumPy's way; its last axis may be shorter than K.</summary>
+    public static AttentionMask Broadcast(NodeContext c, int index, AttentionShape shape, bool causal, float hiddenBy)
+    {
+        int[] mask = c.Type(index).ConcreteShape();
+        if (mask.Length is < 2 or > 4) throw c.Error($"the mask is {c.Type(index)}", "a mask has 2 to 4 axes");
+        int[] full = [.. Enumerable.Repeat(1, 4 - mask.Length), .. mask];
+        if (full[0] != 1 && full[0] != shape.Batch || full[1] != 1 && full[1] != shape.Heads || full[2] != 1 && full[2] != shape.Rows || full[3] > shape.Keys)
+            throw c.Error($"the mask is {c.Type(index)}", $"the mask broadcasts to [{shape.Batch}, {shape.Heads}, {shape.Rows}, {shape.Keys}]");
+        int row = full[2] == 1 ? 0 : full[3], head = full[1] == 1 ? 0 : full[2] * full[3], batch = full[0] == 1 ? 0 : full[1] * full[2] * full[3];
+        return new AttentionMask(causal, hiddenBy, (batch, head, row), full[3], c.Element(index));
+    }
+}
+
+/// <summary>Scaled dot-product attention.</summary>
+/// <remarks>
+/// <code>
+///   s = scale · q · kᵀ    s = softcap · tanh(s / softcap)    s = s + mask    p = softmax(s)    y = p · v
+/// </code>
+/// One piece of work is a block of queries of one head. Scores of the block are in scratch.
+/// </remarks>
+internal sealed class AttentionCore(AttentionShape shape, AttentionStrides q, AttentionStrides k, AttentionStrides v, AttentionStrides y, float scale, float softcap,
+    AttentionMask mask, int scoresStage)
+{
+    /// <summary>Queries of one piece: enough to reuse keys from L1, few enough to share the work of a short sequence.</summary>
+    private const int BlockRows = 16;
+
+    private int Blocks => (shape.Rows + BlockRows - 1) / BlockRows;
+
+    /// <summary>Extents.</summary>
+    public AttentionShape Shape => shape;
+
+    /// <summary>Bytes of scratch per worker.</summary>
+    private int WorkerBytes => (2 * shape.Keys + 16) * sizeof(float);
+
+    /// <summary>Bytes of scratch for so many workers.</summary>
+    public int ScratchBytes(int workers) => checked(workers * WorkerBytes);
+
+    /// <summary>Multiply-accumulates.</summary>
+    public long MultiplyAccumulates => (long)shape.Batch * shape.Heads * shape.Rows * shape.Keys * (shape.Size + shape.ValueSize);
+
+    /// <summary>Runs it.</summary>
+    /// <param name="query">Queries, float32.</param>
+    /// <param name="key">Keys.</param>
+    /// <param name="value">Values.</param>
+    /// <param name="maskTensor">The mask, or null.</param>
+    /// <param name="lengths">Keys that count per batch element, int64 or int32; null for all.</param>
+    /// <param name="output">Receives the result.</param>
+    /// <param name="scores">Receives the scores <c>[B, H, Q, K]</c> at the stage that was asked for; empty for nobody.</param>
+    /// <param name="scratch">At least <see cref="ScratchBytes"/>.</param>
+    /// <param name="parallel">Threads.</param>
+    public void Run(Memory<byte> query, Memory<byte> key, Memory<byte> value, Tensor? maskTensor, Tensor? lengths, Memory<byte> output, Memory<byte> scores,
+        Memory<byte> scratch, Parallelism parallel)
+    {
+        var work = new Pieces { Core = this, Query = query, Key = key, Value = value, Mask = maskTensor, Lengths = lengths, Output = output, Scores = scores, Scratch = scratch };
+        parallel.For(ref work, shape.Batch * shape.Heads * Blocks);
+    }
+
+    private struct Pieces : IPieces
+    {
+        public AttentionCore Core;
+        public Memory<byte> Query, Key, Value, Output, Scores, Scratch;
+        public Tensor? Mask, Lengths;
+
+        public void Run(int piece, int worker) => Core.Block(in this, piece, worker);
+    }
+
+    private void Block(in Pieces data, int piece, int worker)
+    {
+        int block = piece % Blocks, head = piece / Blocks % shape.Heads, batch = piece / Blocks / shape.Heads;
+        int keyHead = head / (shape.Heads / shape.KeyHeads), keys = shape.Keys;
+        ReadOnlySpan<float> query = MemoryMarshal.Cast<byte, float>(data.Query.Span)[(batch * q.Batch + head * q.Head)..];
+        ReadOnlySpan<float> key = MemoryMarshal.Cast<byte, float>(data.Key.Span)[(batch * k.Batch + keyHead * k.Head)..];
+        ReadOnlySpan<float> value = MemoryMarshal.Cast<byte, float>(data.Value.Span)[(batch * v.Batch + keyHead * v.Head)..];
+        Span<float> output = MemoryMarshal.Cast<byte, float>(data.Output.Span)[(batch * y.Batch + head * y.Head)..];
+        Span<float> all = MemoryMarshal.Cast<byte, float>(data.Scores.Span);
+        Span<float> scratch = MemoryMarshal.Cast<byte, float>(data.Scratch.Span.Slice(worker * WorkerBytes, WorkerBytes));
+        Span<float> row = scratch[..keys], bias = scratch.Slice(keys, keys);
+        bool masked = mask.Causal || data.Mask is not null || data.Lengths is not null;
+
+        for (int i = block * BlockRows; i < Math.Min(shape.Rows, (block + 1) * BlockRows); i++)
+        {
+            Scores(query.Slice(i * q.Row, shape.Size), key, row);
+            Span<float> kept = all.IsEmpty ? default : all.Slice(((batch * shape.Heads + head) * shape.Rows + i) * keys, keys);
+            if (scoresStage == 0 && !kept.IsEmpty) row.CopyTo(kept);
+            if (softcap != 0)
+            {
+                for (int j = 0; j < keys; j++) row[j] = softcap * MathF.Tanh(row[j] / softcap);
+            }
+            if (scoresStage == 1 && !kept.IsEmpty) row.CopyTo(kept);
+            if (masked)
+            {
+                FillBias(data.Mask, data.Lengths, batch, head, i, bias);
+                for (int j = 0; j < keys; j++) row[j] += bias[j];
+            }
+            if (scoresStage == 2 && !kept.IsEmpty) row.CopyTo(kept);
+            Softmax(row);
+            if (scoresStage == 3 && !kept.IsEmpty) row.CopyTo(kept);
+            Combine(row, value, output.Slice(i * y.Row, shape.ValueSize));
+        }
+    }
+
+    private void FillBias(Tensor? maskTensor, Tensor? lengths, int batch, int head, int i, Span<float> bias)
+    {
+        bias.Clear();
+        if (maskTensor is not null)
+        {
+            int start = batch * mask.Strides.Batch + head * mask.Strides.Head + i * mask.Strides.Row, covered = mask.MaskKeys;
+            switch (mask.MaskType)
+            {
+                case DataType.Bool:
+                    ReadOnlySpan<bool> keep = maskTensor.Span<bool>().Slice(start, covered);
+                    for (int j = 0; j < covered; j++) if (!keep[j]) bias[j] = mask.HiddenBy;
+                    break;
+                case DataType.Int32:
+                    ReadOnlySpan<int> keepInt = maskTensor.Span<int>().Slice(start, covered);
+                    for (int j = 0; j < covered; j++) if (keepInt[j] == 0) bias[j] = mask.HiddenBy;
+                    break;
+                default:
+                    maskTensor.Span<float>().Slice(start, covered).CopyTo(bias);
+                    break;
+            }
+            bias[covered..].Fill(float.NegativeInfinity);
+        }
+        if (lengths is not null)
+        {
+            long length = lengths.Type == DataType.Int64 ? lengths.Span<long>()[batch] : lengths.Span<int>()[batch];
+            bias[(int)Math.Clamp(length, 0, bias.Length)..].Fill(mask.HiddenBy);
+        }
+        if (mask.Causal && shape.Past + i + 1 < bias.Length) bias[(shape.Past + i + 1)..].Fill(float.NegativeInfinity);
+    }
+
+    /// <summary><c>row[j] = scale · q · k[j]</c>, four keys at a time.</summary>
+    private void Scores(ReadOnlySpan<float> query, ReadOnlySpan<float> key, Span<float> row)
+    {
+        int size = shape.Size, lanes = Vector<float>.Count, j = 0;
+        for (; j + 4 <= row.Length; j += 4)
+        {
+            ReadOnlySpan<float> k0 = key.Slice(j * k.Row, size), k1 = key.Slice((j + 1) * k.Row, size), k2 = key.Slice((j + 2) * k.Row, size), k3 = key.Slice((j + 3) * k.Row, size);
+            Vector<float> s0 = default, s1 = default, s2 = default, s3 = default;
+            int d = 0;
+            for (; d + lanes <= size; d += lanes)
+            {
+                var part = new Vector<float>(query[d..]);
+                s0 += part * new Vector<float>(k0[d..]);
+                s1 += part * new Vector<float>(k1[d..]);
+                s2 += part * new Vector<float>(k2[d..]);
+                s3 += part * new Vector<float>(k3[d..]);
+            }
+            float r0 = Vector.Sum(s0), r1 = Vector.Sum(s1), r2 = Vector.Sum(s2), r3 = Vector.Sum(s3);
+            for (; d < size; d++)
+            {
+                r0 += query[d] * k0[d];
+                r1 += query[d] * k1[d];
+                r2 += query[d] * k2[d];
+                r3 += query[d] * k3[d];
+            }
+            (row[j], row[j + 1], row[j + 2], row[j + 3]) = (scale * r0, scale * r1, scale * r2, scale * r3);
+        }
+        for (; j < row.Length; j++)
+        {
+            ReadOnlySpan<float> k0 = key.Slice(j * k.Row, size);
+            Vector<float> s0 = default;
+            int d = 0;
+            for (; d + lanes <= size; d += lanes) s0 += new Vector<float>(query[d..]) * new Vector<float>(k0[d..]);
+            float r0 = Vector.Sum(s0);
+            for (; d < size; d++) r0 += query[d] * k0[d];
+            row[j] = scale * r0;
+        }
+    }
+
+    private static void Softmax(Span<float> row)
+    {
+        float largest = float.NegativeInfinity, sum = 0;
+        foreach (float s in row) largest = MathF.Max(largest, s);
+        for (int j = 0; j < row.Length; j++)
+        {
+            row[j] = MathF.Exp(row[j] - largest);
+            sum += row[j];
+        }
+        for (int j = 0; j < row.Length; j++) row[j] /= sum;
+    }
+
+    /// <summary><c>y = Σⱼ p[j] · v[j]</c>, four values at a time.</summary>
+    private void Combine(ReadOnlySpan<float> p, ReadOnlySpan<float> value, Span<float> result)
+    {
+        int size = shape.ValueSize, lanes = Vector<float>.Count, j = 0;
+        result.Clear();
+        for (; j + 4 <= p.Length; j += 4)
+        {
+            ReadOnlySpan<float> v0 = value.Slice(j * v.Row, size), v1 = value.Slice((j + 1) * v.Row, size), v2 = value.Slice((j + 2) * v.Row, size), v3 = value.Slice((j + 3) * v.Row, size);
+            (float p0, float p1, float p2, float p3) = (p[j], p[j + 1], p[j + 2], p[j + 3]);
+            int d = 0;
+            for (; d + lanes <= size; d += lanes)
+            {
+                Vector<float> sum = new Vector<float>(result[d..]) + new Vector<float>(v0[d..]) * p0 + new Vector<float>(v1[d..]) * p1
+                    + new Vector<float>(v2[d..]) * p2 + new Vector<float>(v3[d..]) * p3;
+                sum.CopyTo(result[d..]);
+            }
+            for (; d < size; d++) result[d] += v0[d] * p0 + v1[d] * p1 + v2[d] * p2 + v3[d] * p3;
+        }
+        for (; j < p.Length; j++)
+        {
+            ReadOnlySpan<float> v0 = value.Slice(j * v.Row, size);
+            for (int d = 0; d < size; d++) result[d] += v0[d] * p[j];
+        }
+    }
+}
