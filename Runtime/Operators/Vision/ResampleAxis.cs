@@ -113,7 +113,7 @@ internal sealed record ResampleRule(ResampleMode Mode, string Coordinates, strin
             case "half_pixel":
                 return scale == 1 ? o : (o + 0.5f) / scale - 0.5f;
             case "pytorch_half_pixel":
-                return output == 1 ? -0.5f : (o + 0.5f) / scale - 0.5f;
+                return output == 1 ? 0 : (o + 0.5f) / scale - 0.5f;
             case "tf_half_pixel_for_nn":
                 return (o + 0.5f) / scale;
             case "half_pixel_symmetric":
