@@ -7,6 +7,8 @@ internal static partial class OperatorTable
         new Attention(),
         new RotaryEmbedding(),
         new MicrosoftRotaryEmbedding(),
+        new MicrosoftAttention(),
+        new MultiHeadAttention(),
         new Einsum(),
     ];
 }

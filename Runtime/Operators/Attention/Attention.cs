@@ -69,7 +69,7 @@ internal sealed class Attention : Operator
             gathersKeys ? AttentionStrides.HeadsFirst(keyHeads, shape.Keys, size) : given,
             gathersValues ? AttentionStrides.HeadsFirst(keyHeads, shape.Keys, valueSize) : givenValues,
             Strides(queryRows, heads, rows, valueSize), scale, c.Attributes.Float("softcap"), mask, c.Wants(3) ? (int)stage : -1);
-        return new AttentionStep(core, c.Workers, length, gathersKeys ? given : null, gathersValues ? givenValues : null);
+        return new AttentionStep(core, c.Workers, gathersKeys ? given : null, gathersValues ? givenValues : null);
     }
 
     private static AttentionStrides Strides(bool rowsFirst, int heads, int rows, int size) =>
@@ -87,7 +87,7 @@ internal sealed class Attention : Operator
 
     private static (int, int, int, int) Concrete((Dim A, Dim B, Dim C, Dim D) dims) => (checked((int)dims.A.Value), checked((int)dims.B.Value), checked((int)dims.C.Value), checked((int)dims.D.Value));
 
-    private sealed class AttentionStep(AttentionCore core, int workers, int length, AttentionStrides? keySource, AttentionStrides? valueSource) : Step
+    private sealed class AttentionStep(AttentionCore core, int workers, AttentionStrides? keySource, AttentionStrides? valueSource) : Step
     {
         private AttentionShape Shape => core.Shape;
 
@@ -108,31 +108,17 @@ internal sealed class Attention : Operator
             if (keySource is { } fromKeys)
             {
                 Memory<byte> target = c.Wants(1) ? c.Output(1).Bytes : scratch[..GatheredKeys];
-                Gather(c.Input<float>(4), c.Input<float>(1), fromKeys, Shape.Size, target.Span);
+                AttentionGather.Run(Shape, c.Input<float>(4), c.Input<float>(1), fromKeys, Shape.Size, target.Span);
                 keys = target;
             }
             if (valueSource is { } fromValues)
             {
                 Memory<byte> target = c.Wants(2) ? c.Output(2).Bytes : scratch.Slice(GatheredKeys, GatheredValues);
-                Gather(c.Input<float>(5), c.Input<float>(2), fromValues, Shape.ValueSize, target.Span);
+                AttentionGather.Run(Shape, c.Input<float>(5), c.Input<float>(2), fromValues, Shape.ValueSize, target.Span);
                 values = target;
             }
             core.Run(c.Input(0).Bytes, keys, values, c.Has(3) ? c.Input(3) : null, c.Has(6) ? c.Input(6) : null, c.Output(0).Bytes,
                 c.Wants(3) ? c.Output(3).Bytes : default, scratch[(GatheredKeys + GatheredValues)..], c.Parallel);
-        }
-
-        private void Gather(ReadOnlySpan<float> past, ReadOnlySpan<float> now, AttentionStrides from, int size, Span<byte> target)
-        {
-            Span<float> to = System.Runtime.InteropServices.MemoryMarshal.Cast<byte, float>(target);
-            for (int b = 0; b < Shape.Batch; b++)
-            {
-                for (int h = 0; h < Shape.KeyHeads; h++)
-                {
-                    Span<float> head = to.Slice((b * Shape.KeyHeads + h) * Shape.Keys * size, Shape.Keys * size);
-                    if (Shape.Past > 0) past.Slice((b * Shape.KeyHeads + h) * Shape.Past * size, Shape.Past * size).CopyTo(head);
-                    for (int i = 0; i < length; i++) now.Slice(b * from.Batch + h * from.Head + i * from.Row, size).CopyTo(head[((Shape.Past + i) * size)..]);
-                }
-            }
         }
     }
 }

@@ -61,7 +61,7 @@ internal sealed record AttentionMask(bool Causal, float HiddenBy, (int Batch, in
 /// One piece of work is a block of queries of one head. Scores of the block are in scratch.
 /// </remarks>
 internal sealed class AttentionCore(AttentionShape shape, AttentionStrides q, AttentionStrides k, AttentionStrides v, AttentionStrides y, float scale, float softcap,
-    AttentionMask mask, int scoresStage)
+    AttentionMask mask, int scoresStage, AttentionMask? secondMask = null)
 {
     /// <summary>Queries of one piece: enough to reuse keys from L1, few enough to share the work of a short sequence.</summary>
     private const int BlockRows = 16;
@@ -90,10 +90,11 @@ internal sealed class AttentionCore(AttentionShape shape, AttentionStrides q, At
     /// <param name="scores">Receives the scores <c>[B, H, Q, K]</c> at the stage that was asked for; empty for nobody.</param>
     /// <param name="scratch">At least <see cref="ScratchBytes"/>.</param>
     /// <param name="parallel">Threads.</param>
+    /// <param name="secondMaskTensor">The second mask, or null.</param>
     public void Run(Memory<byte> query, Memory<byte> key, Memory<byte> value, Tensor? maskTensor, Tensor? lengths, Memory<byte> output, Memory<byte> scores,
-        Memory<byte> scratch, Parallelism parallel)
+        Memory<byte> scratch, Parallelism parallel, Tensor? secondMaskTensor = null)
     {
-        var work = new Pieces { Core = this, Query = query, Key = key, Value = value, Mask = maskTensor, Lengths = lengths, Output = output, Scores = scores, Scratch = scratch };
+        var work = new Pieces { Core = this, Query = query, Key = key, Value = value, Mask = maskTensor, SecondMask = secondMaskTensor, Lengths = lengths, Output = output, Scores = scores, Scratch = scratch };
         parallel.For(ref work, shape.Batch * shape.Heads * Blocks);
     }
 
@@ -101,7 +102,7 @@ internal sealed class AttentionCore(AttentionShape shape, AttentionStrides q, At
     {
         public AttentionCore Core;
         public Memory<byte> Query, Key, Value, Output, Scores, Scratch;
-        public Tensor? Mask, Lengths;
+        public Tensor? Mask, SecondMask, Lengths;
 
         public void Run(int piece, int worker) => Core.Block(in this, piece, worker);
     }
@@ -117,7 +118,7 @@ internal sealed class AttentionCore(AttentionShape shape, AttentionStrides q, At
         Span<float> all = MemoryMarshal.Cast<byte, float>(data.Scores.Span);
         Span<float> scratch = MemoryMarshal.Cast<byte, float>(data.Scratch.Span.Slice(worker * WorkerBytes, WorkerBytes));
         Span<float> row = scratch[..keys], bias = scratch.Slice(keys, keys);
-        bool masked = mask.Causal || data.Mask is not null || data.Lengths is not null;
+        bool masked = mask.Causal || data.Mask is not null || data.SecondMask is not null || data.Lengths is not null;
 
         for (int i = block * BlockRows; i < Math.Min(shape.Rows, (block + 1) * BlockRows); i++)
         {
@@ -131,7 +132,7 @@ internal sealed class AttentionCore(AttentionShape shape, AttentionStrides q, At
             if (scoresStage == 1 && !kept.IsEmpty) row.CopyTo(kept);
             if (masked)
             {
-                FillBias(data.Mask, data.Lengths, batch, head, i, bias);
+                FillBias(data, batch, head, i, bias);
                 for (int j = 0; j < keys; j++) row[j] += bias[j];
             }
             if (scoresStage == 2 && !kept.IsEmpty) row.CopyTo(kept);
@@ -141,34 +142,38 @@ internal sealed class AttentionCore(AttentionShape shape, AttentionStrides q, At
         }
     }
 
-    private void FillBias(Tensor? maskTensor, Tensor? lengths, int batch, int head, int i, Span<float> bias)
+    private void FillBias(in Pieces data, int batch, int head, int i, Span<float> bias)
     {
         bias.Clear();
-        if (maskTensor is not null)
-        {
-            int start = batch * mask.Strides.Batch + head * mask.Strides.Head + i * mask.Strides.Row, covered = mask.MaskKeys;
-            switch (mask.MaskType)
-            {
-                case DataType.Bool:
-                    ReadOnlySpan<bool> keep = maskTensor.Span<bool>().Slice(start, covered);
-                    for (int j = 0; j < covered; j++) if (!keep[j]) bias[j] = mask.HiddenBy;
-                    break;
-                case DataType.Int32:
-                    ReadOnlySpan<int> keepInt = maskTensor.Span<int>().Slice(start, covered);
-                    for (int j = 0; j < covered; j++) if (keepInt[j] == 0) bias[j] = mask.HiddenBy;
-                    break;
-                default:
-                    maskTensor.Span<float>().Slice(start, covered).CopyTo(bias);
-                    break;
-            }
-            bias[covered..].Fill(float.NegativeInfinity);
-        }
-        if (lengths is not null)
+        if (data.Mask is not null) AddMask(mask, data.Mask, batch, head, i, bias);
+        if (data.SecondMask is not null) AddMask(secondMask!, data.SecondMask, batch, head, i, bias);
+        if (data.Lengths is { } lengths)
         {
             long length = lengths.Type == DataType.Int64 ? lengths.Span<long>()[batch] : lengths.Span<int>()[batch];
             bias[(int)Math.Clamp(length, 0, bias.Length)..].Fill(mask.HiddenBy);
         }
         if (mask.Causal && shape.Past + i + 1 < bias.Length) bias[(shape.Past + i + 1)..].Fill(float.NegativeInfinity);
+    }
+
+    private static void AddMask(AttentionMask mask, Tensor tensor, int batch, int head, int i, Span<float> bias)
+    {
+        int start = batch * mask.Strides.Batch + head * mask.Strides.Head + i * mask.Strides.Row, covered = mask.MaskKeys;
+        switch (mask.MaskType)
+        {
+            case DataType.Bool:
+                ReadOnlySpan<bool> keep = tensor.Span<bool>().Slice(start, covered);
+                for (int j = 0; j < covered; j++) if (!keep[j]) bias[j] += mask.HiddenBy;
+                break;
+            case DataType.Int32:
+                ReadOnlySpan<int> keepInt = tensor.Span<int>().Slice(start, covered);
+                for (int j = 0; j < covered; j++) if (keepInt[j] == 0) bias[j] += mask.HiddenBy;
+                break;
+            default:
+                ReadOnlySpan<float> added = tensor.Span<float>().Slice(start, covered);
+                for (int j = 0; j < covered; j++) bias[j] += added[j];
+                break;
+        }
+        bias[covered..].Fill(float.NegativeInfinity);
     }
 
     /// <summary><c>row[j] = scale · q · k[j]</c>, four keys at a time.</summary>

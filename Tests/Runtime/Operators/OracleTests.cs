@@ -256,6 +256,53 @@ internal sealed class OracleTests
         Compare(g, "Upsample", [Input(g, "x", 1, 2, 3, 4), g.Floats("scales", [1, 1, 2, 3])], new AttributeMap { ["mode"] = mode }, 1);
     }
 
+    [Test]
+    public void MultiHeadAttention([Values] bool past, [Values] bool mask, [Values] bool bias, [Values] bool causal)
+    {
+        const int Batch = 2, Heads = 3, Rows = 4, Length = 4, Size = 8, Past = 5;
+        TestGraph g = New();
+        int keys = Length + (past ? Past : 0);
+        var inputs = new List<Value?>
+        {
+            Input(g, "q", Batch, Rows, Heads * Size), Input(g, "k", Batch, Length, Heads * Size), Input(g, "v", Batch, Length, Heads * Size),
+            bias ? Input(g, "b", 3 * Heads * Size) : null, mask ? MaskInput(g, "m", Batch, keys) : null, bias ? Input(g, "a", 1, Heads, Rows, keys) : null,
+        };
+        if (past) inputs.AddRange([Input(g, "pk", Batch, Heads, Past, Size), Input(g, "pv", Batch, Heads, Past, Size)]);
+        Compare(g, "MultiHeadAttention", inputs, new AttributeMap { ["num_heads"] = (long)Heads, ["unidirectional"] = causal ? 1L : 0L }, past ? 3 : 1, domain: Operator.MicrosoftDomain);
+    }
+
+    [Test]
+    public void MicrosoftAttention([Values] bool past, [Values(0, 1, 2)] int mask, [Values] bool causal, [Values] bool constant)
+    {
+        const int Batch = 2, Heads = 2, Rows = 5, Size = 8, Past = 3;
+        TestGraph g = New();
+        int keys = Rows + (past ? Past : 0);
+        Value x = Input(g, "x", Batch, Rows, 12);
+        Value w = constant ? g.Random("w", 77, 12, 3 * Heads * Size) : Input(g, "w", 12, 3 * Heads * Size);
+        Value? m = mask == 0 ? null : mask == 1 ? g.Editor.AddConstant("m", Tensor.Create<int>([4, keys], 2)) : MaskInput(g, "m", Batch, keys);
+        var inputs = new List<Value?> { x, w, Input(g, "b", 3 * Heads * Size), m };
+        if (past) inputs.Add(Input(g, "past", 2, Batch, Heads, Past, Size));
+        Compare(g, "Attention", inputs, new AttributeMap { ["num_heads"] = (long)Heads, ["unidirectional"] = causal ? 1L : 0L }, past ? 2 : 1, domain: Operator.MicrosoftDomain);
+    }
+
+    [Test]
+    public void MicrosoftRotaryEmbedding([Values(0L, 1L)] long interleaved, [Values] bool offset)
+    {
+        TestGraph g = New();
+        Value positions = offset ? g.Ints("p", 3) : g.Editor.AddConstant("p", Tensor.Create<long>([0, 5, 2, 7, 1, 4], 2, 3));
+        Compare(g, "RotaryEmbedding", [Input(g, "x", 2, 3, 32), positions, Input(g, "cos", 9, 4), Input(g, "sin", 9, 4)],
+            new AttributeMap { ["interleaved"] = interleaved }, 1, domain: Operator.MicrosoftDomain);
+    }
+
+    private Value MaskInput(TestGraph g, string name, int batch, int keys)
+    {
+        var random = new Random(++_seed);
+        int[] mask = new int[batch * keys];
+        for (int i = 0; i < mask.Length; i++) mask[i] = i % keys == 0 || random.Next(3) > 0 ? 1 : 0;
+        _inputs[name] = Tensor.Create(mask, batch, keys);
+        return g.Input(name, new TensorType(DataType.Int32, [batch, keys]));
+    }
+
     private static int[] Shape(string text) => [.. text.Split(',').Select(int.Parse)];
 
     private static TestGraph New(int opset = 21) => new(opset);
@@ -276,10 +323,10 @@ internal sealed class OracleTests
         return g.Input(name, new TensorType(DataType.Int64, default(ReadOnlySpan<int>)));
     }
 
-    private void Compare(TestGraph g, string type, IReadOnlyList<Value?> inputs, AttributeMap attributes, int outputs, float bound = Tolerance.PeerRelative)
+    private void Compare(TestGraph g, string type, IReadOnlyList<Value?> inputs, AttributeMap attributes, int outputs, float bound = Tolerance.PeerRelative, string domain = "")
     {
         Value[] results = [.. Enumerable.Range(0, outputs).Select(i => g.Editor.AddValue($"y{i}"))];
-        g.Editor.AddNode(type, [.. inputs], results, attributes);
+        g.Editor.AddNode(type, [.. inputs], results, attributes, domain);
         foreach (Value result in results) g.Output(result);
         Oracle.Compare(g.Graph, _inputs, bound);
     }
