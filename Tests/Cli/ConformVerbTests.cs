@@ -1,0 +1,108 @@
+using System.Text.Json;
+using Octet.Cli.Verbs;
+using Octet.Runtime;
+using Octet.Runtime.Graphs;
+using Octet.Runtime.Onnx;
+using Octet.Runtime.Tensors;
+using Octet.Tests.Support;
+
+namespace Octet.Tests.Cli;
+
+/// <summary><c>octet conform</c> on cases made here: one right, one wrong in each way, one that Octet does not run.</summary>
+internal sealed class ConformVerbTests
+{
+    private string _root = "";
+
+    [SetUp]
+    public void CreateFolder() => _root = Directory.CreateTempSubdirectory("octet-conform-").FullName;
+
+    [TearDown]
+    public void RemoveFolder() => Directory.Delete(_root, recursive: true);
+
+    [Test]
+    public void AllPassing()
+    {
+        Write("a/neg", "Neg", Tensor.Create<float>([-1, 2], 2));
+        Write("b/neg", "Neg", Tensor.Create<float>([-1, 2.0001f], 2));   // within 1e-3
+        (int code, JsonElement report) = Run();
+        Assert.That(code, Is.Zero);
+        Assert.That(Counts(report), Is.EqualTo((2, 0, 0)));
+        Assert.That(Cases(report), Is.EqualTo(new[] { ("a/neg", "passed"), ("b/neg", "passed") }));
+    }
+
+    [Test]
+    public void WrongValuesTypesAndShapesFail()
+    {
+        Write("value", "Neg", Tensor.Create<float>([-1, 2.01f], 2));
+        Write("shape", "Neg", Tensor.Create<float>([-1, 2], 1, 2));
+        Write("type", "Neg", Tensor.Create<double>([-1, 2], 2));
+        Write("right", "Neg", Tensor.Create<float>([-1, 2], 2));
+        (int code, JsonElement report) = Run();
+        Assert.That(code, Is.EqualTo(1));
+        Assert.That(Counts(report), Is.EqualTo((1, 3, 0)));
+        string[] reasons = [.. report.GetProperty("cases").EnumerateArray().Select(one => one.GetProperty("reason").GetString()!)];
+        Assert.That(reasons[0], Is.Empty);
+        Assert.That(reasons[1], Does.Contain("float32[2], expected float32[1,2]"));
+        Assert.That(reasons[2], Does.Contain("float32[2], expected float64[2]"));
+        Assert.That(reasons[3], Does.Contain("1 of 2 elements differ"));
+    }
+
+    [Test]
+    public void UnknownOperatorsAreUnsupportedAndDoNotFail()
+    {
+        Write("unknown", "NoSuchOperator", Tensor.Create<float>([-1, 2], 2));
+        (int code, JsonElement report) = Run();
+        Assert.That(code, Is.Zero);
+        Assert.That(Counts(report), Is.EqualTo((0, 0, 1)));
+        Assert.That(report.GetProperty("cases")[0].GetProperty("reason").GetString(), Does.Contain("NoSuchOperator"));
+    }
+
+    [Test]
+    public void BrokenFilesFailWithTheirError()
+    {
+        Write("broken", "Neg", Tensor.Create<float>([-1, 2], 2));
+        File.WriteAllBytes(Path.Combine(_root, "broken", "model.onnx"), [1, 2, 3]);
+        (int code, JsonElement report) = Run();
+        Assert.That(code, Is.EqualTo(1));
+        Assert.That(Counts(report), Is.EqualTo((0, 1, 0)));
+    }
+
+    [Test]
+    public void NothingToRunIsAnErrorOfItsOwn() => Assert.That(ConformVerb.Run([_root], json: true, 10, TextWriter.Null, default), Is.EqualTo(2));
+
+    [Test]
+    public void TableListsOnlyWhatDidNotPass()
+    {
+        Write("right", "Neg", Tensor.Create<float>([-1, 2], 2));
+        Write("wrong", "Neg", Tensor.Create<float>([1, 2], 2));
+        var output = new StringWriter();
+        Assert.That(ConformVerb.Run([_root], json: false, 10, output, default), Is.EqualTo(1));
+        Assert.That(output.ToString(), Does.Contain("wrong").And.Contain("1 passed, 1 failed, 0 unsupported, 2 cases").And.Not.Contain("right"));
+    }
+
+    private (int Code, JsonElement Report) Run()
+    {
+        var output = new StringWriter();
+        int code = ConformVerb.Run([_root], json: true, 10, output, default);
+        return (code, JsonDocument.Parse(output.ToString()).RootElement);
+    }
+
+    private static (int, int, int) Counts(JsonElement report) =>
+        (report.GetProperty("passed").GetInt32(), report.GetProperty("failed").GetInt32(), report.GetProperty("unsupported").GetInt32());
+
+    private static (string, string)[] Cases(JsonElement report) =>
+        [.. report.GetProperty("cases").EnumerateArray().Select(one => (one.GetProperty("case").GetString()!, one.GetProperty("result").GetString()!))];
+
+    /// <summary>A case of one node on [1, −2].</summary>
+    private void Write(string name, string type, Tensor expected)
+    {
+        string folder = Path.Combine(_root, name), set = Path.Combine(folder, "test_data_set_0");
+        Directory.CreateDirectory(set);
+        var g = new TestGraph();
+        Value x = g.Input("x", 2);
+        g.Output(g.Editor.Add(type, [x], outputType: x.Type), "y");
+        new Model(g.Graph).Save(Path.Combine(folder, "model.onnx"));
+        TensorFile.Save(Path.Combine(set, "input_0.pb"), Tensor.Create<float>([1, -2], 2), "x");
+        TensorFile.Save(Path.Combine(set, "output_0.pb"), expected, "y");
+    }
+}
