@@ -19,7 +19,6 @@ internal static class Tolerance
     public static double GemmMean(int k, double maxA, double maxB) => 4 * Epsilon * Math.Sqrt(k + 1) * Math.Max(1e-30, maxA * maxB);
 
     /// <summary>
-<<<<<<< HEAD
     /// A fused graph against the same graph step by step: every step rounds once more and the longest chain in the tests has fewer than 64 roundings of
     /// values no larger than a small multiple of the largest result, hence 64·ε of it; the mean difference is bounded by a quarter of that.
     /// </summary>
@@ -30,12 +29,12 @@ internal static class Tolerance
         Assert.That(differences.DefaultIfEmpty(0).Max(), Is.LessThanOrEqualTo(bound));
         Assert.That(differences.DefaultIfEmpty(0).Average(), Is.LessThanOrEqualTo(bound / 4));
     }
-=======
+
+    /// <summary>
     /// One operator against ONNX Runtime, as a share of the output's largest magnitude: both compute in float32, sum in different orders and
     /// approximate exp and tanh differently, a few units in the last place per step of at most some hundred.
     /// </summary>
     public const float PeerRelative = 2e-5f;
->>>>>>> d4745db (Operators against ONNX Runtime as oracle; late-bound operators where a plan misses a run-time value)
 
     /// <summary>Units in the last place between a float result and the exact value.</summary>
     public static double Ulps(float actual, double exact)
