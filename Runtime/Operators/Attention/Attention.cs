@@ -68,7 +68,7 @@ internal sealed class Attention : Operator
         var core = new AttentionCore(shape, Strides(queryRows, heads, rows, size),
             gathersKeys ? AttentionStrides.HeadsFirst(keyHeads, shape.Keys, size) : given,
             gathersValues ? AttentionStrides.HeadsFirst(keyHeads, shape.Keys, valueSize) : givenValues,
-            Strides(queryRows, heads, rows, valueSize), scale, c.Attributes.Float("softcap"), mask, c.Wants(3) ? (int)stage : -1);
+            Strides(queryRows, heads, rows, valueSize), scale, c.Attributes.Float("softcap"), mask, c.Wants(3) ? (int)stage : -1, c.Cpu);
         return new AttentionStep(core, c.Workers, gathersKeys ? given : null, gathersValues ? givenValues : null);
     }
 

@@ -1,5 +1,8 @@
 using System.Numerics;
 using System.Runtime.InteropServices;
+using Octet.Kernels.Cpu;
+using Octet.Kernels.Elementwise;
+using Octet.Kernels.Softmax;
 using Octet.Kernels.Threading;
 using Octet.Runtime.Tensors;
 
@@ -61,9 +64,11 @@ internal sealed record AttentionMask(bool Causal, float HiddenBy, (int Batch, in
 /// One piece of work is a block of queries of one head. Scores of the block are in scratch.
 /// </remarks>
 internal sealed class AttentionCore(AttentionShape shape, AttentionStrides q, AttentionStrides k, AttentionStrides v, AttentionStrides y, float scale, float softcap,
-    AttentionMask mask, int scoresStage, AttentionMask? secondMask = null)
+    AttentionMask mask, int scoresStage, CpuFeatures cpu, AttentionMask? secondMask = null)
 {
-    /// <summary>Queries of one piece: enough to reuse keys from L1, few enough to share the work of a short sequence.</summary>
+    private readonly UnaryKernel? _tanh = softcap != 0 ? UnaryKernel.Select(UnaryOperation.Tanh, cpu) : null;
+
+    /// <summary>Queries of one piece: four keys or values that are loaded serve all of them, and a short sequence still has pieces to share.</summary>
     private const int BlockRows = 16;
 
     private int Blocks => (shape.Rows + BlockRows - 1) / BlockRows;
@@ -72,7 +77,7 @@ internal sealed class AttentionCore(AttentionShape shape, AttentionStrides q, At
     public AttentionShape Shape => shape;
 
     /// <summary>Bytes of scratch per worker.</summary>
-    private int WorkerBytes => (2 * shape.Keys + 16) * sizeof(float);
+    private int WorkerBytes => checked(((BlockRows + 1) * shape.Keys + 16) * sizeof(float));
 
     /// <summary>Bytes of scratch for so many workers.</summary>
     public int ScratchBytes(int workers) => checked(workers * WorkerBytes);
@@ -117,29 +122,31 @@ internal sealed class AttentionCore(AttentionShape shape, AttentionStrides q, At
         Span<float> output = MemoryMarshal.Cast<byte, float>(data.Output.Span)[(batch * y.Batch + head * y.Head)..];
         Span<float> all = MemoryMarshal.Cast<byte, float>(data.Scores.Span);
         Span<float> scratch = MemoryMarshal.Cast<byte, float>(data.Scratch.Span.Slice(worker * WorkerBytes, WorkerBytes));
-        Span<float> row = scratch[..keys], bias = scratch.Slice(keys, keys);
-        bool masked = mask.Causal || data.Mask is not null || data.SecondMask is not null || data.Lengths is not null;
-
-        for (int i = block * BlockRows; i < Math.Min(shape.Rows, (block + 1) * BlockRows); i++)
+        int first = block * BlockRows, rows = Math.Min(BlockRows, shape.Rows - first);
+        Span<float> scores = scratch[..(rows * keys)], bias = scratch.Slice(BlockRows * keys, keys);
+        Span<float> kept = all.IsEmpty ? default : all.Slice(((batch * shape.Heads + head) * shape.Rows + first) * keys, rows * keys);
+        Scores(query[(first * q.Row)..], rows, key, scores);
+        if (scoresStage == 0 && !kept.IsEmpty) scores.CopyTo(kept);
+        if (_tanh is not null)
         {
-            Scores(query.Slice(i * q.Row, shape.Size), key, row);
-            Span<float> kept = all.IsEmpty ? default : all.Slice(((batch * shape.Heads + head) * shape.Rows + i) * keys, keys);
-            if (scoresStage == 0 && !kept.IsEmpty) row.CopyTo(kept);
-            if (softcap != 0)
+            for (int i = 0; i < scores.Length; i++) scores[i] /= softcap;
+            _tanh.Run(scores, scores);
+            for (int i = 0; i < scores.Length; i++) scores[i] *= softcap;
+        }
+        if (scoresStage == 1 && !kept.IsEmpty) scores.CopyTo(kept);
+        if (mask.Causal || data.Mask is not null || data.SecondMask is not null || data.Lengths is not null)
+        {
+            for (int i = 0; i < rows; i++)
             {
-                for (int j = 0; j < keys; j++) row[j] = softcap * MathF.Tanh(row[j] / softcap);
-            }
-            if (scoresStage == 1 && !kept.IsEmpty) row.CopyTo(kept);
-            if (masked)
-            {
-                FillBias(data, batch, head, i, bias);
+                Span<float> row = scores.Slice(i * keys, keys);
+                FillBias(data, batch, head, first + i, bias);
                 for (int j = 0; j < keys; j++) row[j] += bias[j];
             }
-            if (scoresStage == 2 && !kept.IsEmpty) row.CopyTo(kept);
-            Softmax(row);
-            if (scoresStage == 3 && !kept.IsEmpty) row.CopyTo(kept);
-            Combine(row, value, output.Slice(i * y.Row, shape.ValueSize));
         }
+        if (scoresStage == 2 && !kept.IsEmpty) scores.CopyTo(kept);
+        if (keys > 0) SoftmaxKernel.Run(scores, keys, 1, logarithm: false, scores, cpu, Parallelism.None);
+        if (scoresStage == 3 && !kept.IsEmpty) scores.CopyTo(kept);
+        Combine(scores, rows, value, output[(first * y.Row)..]);
     }
 
     private void FillBias(in Pieces data, int batch, int head, int i, Span<float> bias)
@@ -176,79 +183,83 @@ internal sealed class AttentionCore(AttentionShape shape, AttentionStrides q, At
         bias[covered..].Fill(float.NegativeInfinity);
     }
 
-    /// <summary><c>row[j] = scale · q · k[j]</c>, four keys at a time.</summary>
-    private void Scores(ReadOnlySpan<float> query, ReadOnlySpan<float> key, Span<float> row)
+    /// <summary><c>scores[i, j] = scale · q[i] · k[j]</c>, four keys at a time for all rows.</summary>
+    private void Scores(ReadOnlySpan<float> query, int rows, ReadOnlySpan<float> key, Span<float> scores)
     {
-        int size = shape.Size, lanes = Vector<float>.Count, j = 0;
-        for (; j + 4 <= row.Length; j += 4)
+        int size = shape.Size, keys = shape.Keys, lanes = Vector<float>.Count, j = 0;
+        for (; j + 4 <= keys; j += 4)
         {
             ReadOnlySpan<float> k0 = key.Slice(j * k.Row, size), k1 = key.Slice((j + 1) * k.Row, size), k2 = key.Slice((j + 2) * k.Row, size), k3 = key.Slice((j + 3) * k.Row, size);
-            Vector<float> s0 = default, s1 = default, s2 = default, s3 = default;
-            int d = 0;
-            for (; d + lanes <= size; d += lanes)
+            for (int i = 0; i < rows; i++)
             {
-                var part = new Vector<float>(query[d..]);
-                s0 += part * new Vector<float>(k0[d..]);
-                s1 += part * new Vector<float>(k1[d..]);
-                s2 += part * new Vector<float>(k2[d..]);
-                s3 += part * new Vector<float>(k3[d..]);
+                ReadOnlySpan<float> row = query.Slice(i * q.Row, size);
+                Vector<float> s0 = default, s1 = default, s2 = default, s3 = default;
+                int d = 0;
+                for (; d + lanes <= size; d += lanes)
+                {
+                    var part = new Vector<float>(row[d..]);
+                    s0 += part * new Vector<float>(k0[d..]);
+                    s1 += part * new Vector<float>(k1[d..]);
+                    s2 += part * new Vector<float>(k2[d..]);
+                    s3 += part * new Vector<float>(k3[d..]);
+                }
+                float r0 = Vector.Sum(s0), r1 = Vector.Sum(s1), r2 = Vector.Sum(s2), r3 = Vector.Sum(s3);
+                for (; d < size; d++)
+                {
+                    r0 += row[d] * k0[d];
+                    r1 += row[d] * k1[d];
+                    r2 += row[d] * k2[d];
+                    r3 += row[d] * k3[d];
+                }
+                Span<float> to = scores.Slice(i * keys + j, 4);
+                (to[0], to[1], to[2], to[3]) = (scale * r0, scale * r1, scale * r2, scale * r3);
             }
-            float r0 = Vector.Sum(s0), r1 = Vector.Sum(s1), r2 = Vector.Sum(s2), r3 = Vector.Sum(s3);
-            for (; d < size; d++)
-            {
-                r0 += query[d] * k0[d];
-                r1 += query[d] * k1[d];
-                r2 += query[d] * k2[d];
-                r3 += query[d] * k3[d];
-            }
-            (row[j], row[j + 1], row[j + 2], row[j + 3]) = (scale * r0, scale * r1, scale * r2, scale * r3);
         }
-        for (; j < row.Length; j++)
+        for (; j < keys; j++)
         {
             ReadOnlySpan<float> k0 = key.Slice(j * k.Row, size);
-            Vector<float> s0 = default;
-            int d = 0;
-            for (; d + lanes <= size; d += lanes) s0 += new Vector<float>(query[d..]) * new Vector<float>(k0[d..]);
-            float r0 = Vector.Sum(s0);
-            for (; d < size; d++) r0 += query[d] * k0[d];
-            row[j] = scale * r0;
+            for (int i = 0; i < rows; i++)
+            {
+                ReadOnlySpan<float> row = query.Slice(i * q.Row, size);
+                float sum = 0;
+                for (int d = 0; d < size; d++) sum += row[d] * k0[d];
+                scores[i * keys + j] = scale * sum;
+            }
         }
     }
 
-    private static void Softmax(Span<float> row)
+    /// <summary><c>y[i] = Σⱼ p[i, j] · v[j]</c>, four values at a time for all rows.</summary>
+    private void Combine(ReadOnlySpan<float> p, int rows, ReadOnlySpan<float> value, Span<float> output)
     {
-        float largest = float.NegativeInfinity, sum = 0;
-        foreach (float s in row) largest = MathF.Max(largest, s);
-        for (int j = 0; j < row.Length; j++)
-        {
-            row[j] = MathF.Exp(row[j] - largest);
-            sum += row[j];
-        }
-        for (int j = 0; j < row.Length; j++) row[j] /= sum;
-    }
-
-    /// <summary><c>y = Σⱼ p[j] · v[j]</c>, four values at a time.</summary>
-    private void Combine(ReadOnlySpan<float> p, ReadOnlySpan<float> value, Span<float> result)
-    {
-        int size = shape.ValueSize, lanes = Vector<float>.Count, j = 0;
-        result.Clear();
-        for (; j + 4 <= p.Length; j += 4)
+        int size = shape.ValueSize, keys = shape.Keys, lanes = Vector<float>.Count, j = 0;
+        for (int i = 0; i < rows; i++) output.Slice(i * y.Row, size).Clear();
+        for (; j + 4 <= keys; j += 4)
         {
             ReadOnlySpan<float> v0 = value.Slice(j * v.Row, size), v1 = value.Slice((j + 1) * v.Row, size), v2 = value.Slice((j + 2) * v.Row, size), v3 = value.Slice((j + 3) * v.Row, size);
-            (float p0, float p1, float p2, float p3) = (p[j], p[j + 1], p[j + 2], p[j + 3]);
-            int d = 0;
-            for (; d + lanes <= size; d += lanes)
+            for (int i = 0; i < rows; i++)
             {
-                Vector<float> sum = new Vector<float>(result[d..]) + new Vector<float>(v0[d..]) * p0 + new Vector<float>(v1[d..]) * p1
-                    + new Vector<float>(v2[d..]) * p2 + new Vector<float>(v3[d..]) * p3;
-                sum.CopyTo(result[d..]);
+                Span<float> result = output.Slice(i * y.Row, size);
+                ReadOnlySpan<float> weights = p.Slice(i * keys + j, 4);
+                (float p0, float p1, float p2, float p3) = (weights[0], weights[1], weights[2], weights[3]);
+                int d = 0;
+                for (; d + lanes <= size; d += lanes)
+                {
+                    Vector<float> sum = new Vector<float>(result[d..]) + new Vector<float>(v0[d..]) * p0 + new Vector<float>(v1[d..]) * p1
+                        + new Vector<float>(v2[d..]) * p2 + new Vector<float>(v3[d..]) * p3;
+                    sum.CopyTo(result[d..]);
+                }
+                for (; d < size; d++) result[d] += v0[d] * p0 + v1[d] * p1 + v2[d] * p2 + v3[d] * p3;
             }
-            for (; d < size; d++) result[d] += v0[d] * p0 + v1[d] * p1 + v2[d] * p2 + v3[d] * p3;
         }
-        for (; j < p.Length; j++)
+        for (; j < keys; j++)
         {
             ReadOnlySpan<float> v0 = value.Slice(j * v.Row, size);
-            for (int d = 0; d < size; d++) result[d] += v0[d] * p[j];
+            for (int i = 0; i < rows; i++)
+            {
+                Span<float> result = output.Slice(i * y.Row, size);
+                float weight = p[i * keys + j];
+                for (int d = 0; d < size; d++) result[d] += v0[d] * weight;
+            }
         }
     }
 }

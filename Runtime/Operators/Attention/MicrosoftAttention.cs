@@ -64,7 +64,7 @@ internal sealed class MicrosoftAttention : Operator
         bool gathers = past > 0 || c.Wants(1);
         var core = new AttentionCore(shape, projected, gathers ? AttentionStrides.HeadsFirst(heads, shape.Keys, size) : projected,
             gathers ? AttentionStrides.HeadsFirst(heads, shape.Keys, valueSize) : projected with { Head = valueSize },
-            AttentionStrides.RowsFirst(heads, x[1], valueSize), scale, 0, masks.Mask, -1, masks.Bias);
+            AttentionStrides.RowsFirst(heads, x[1], valueSize), scale, 0, masks.Mask, -1, c.Cpu, masks.Bias);
         return new ProjectedStep(core, masks, packed, x[2], w[1], (int)sizes[0], gathers, c.Workers);
     }
 
@@ -189,7 +189,7 @@ internal sealed class MultiHeadAttention : Operator
         bool gathersKeys = past > 0 || c.Wants(1) || c.Has(3), gathersValues = past > 0 || c.Wants(2) || c.Has(3);
         var core = new AttentionCore(shape, AttentionStrides.RowsFirst(heads, q[1], size),
             gathersKeys ? AttentionStrides.HeadsFirst(heads, shape.Keys, size) : keySource, gathersValues ? AttentionStrides.HeadsFirst(heads, shape.Keys, valueSize) : valueSource,
-            AttentionStrides.RowsFirst(heads, q[1], valueSize), scale, 0, masks.Mask, -1, masks.Bias);
+            AttentionStrides.RowsFirst(heads, q[1], valueSize), scale, 0, masks.Mask, -1, c.Cpu, masks.Bias);
         return new MultiHeadStep(core, masks, gathersKeys ? keySource : null, gathersValues ? valueSource : null, c.Has(3), c.Workers);
     }
 

@@ -6,7 +6,12 @@ namespace Octet.Runtime.Operators;
 /// <summary>A window function of ONNX: <c>w[n] = a₀ − a₁·cos(2πn/N) + a₂·cos(4πn/N)</c>, n in [0, size), N = size where periodic (default), size − 1 otherwise.</summary>
 internal abstract class WindowFunction : Operator
 {
+    // A size is a number in the file: without a limit a few bytes could ask for all memory.
+    private const int MostElements = 1 << 26;
+
     public override string Types => "float32, float64";
+
+    public override string Limits => "more than 2²⁶ elements";
 
     /// <summary>a₀, a₁, a₂.</summary>
     protected abstract (double A0, double A1, double A2) Coefficients { get; }
@@ -19,7 +24,9 @@ internal abstract class WindowFunction : Operator
 
     public override Step Plan(PlanContext c)
     {
-        int size = checked((int)c.Required(0).ToInt64Array()[0]);
+        long wanted = c.Required(0).ToInt64Array()[0];
+        if (wanted is < 0 or > MostElements) throw c.Unsupported($"a window of {wanted} elements", $"at most {MostElements}");
+        int size = (int)wanted;
         double period = c.Attributes.Int("periodic", 1) != 0 ? size : size - 1;
         (double a0, double a1, double a2) = Coefficients;
         var window = new double[size];
@@ -65,9 +72,13 @@ internal sealed class BlackmanWindow : WindowFunction
 /// <remarks><c>mel(f) = 2595 · log₁₀(1 + f/700)</c>; band edges are equally spaced in mel and rounded down to bins.</remarks>
 internal sealed class MelWeightMatrix : Operator
 {
+    private const int MostElements = 1 << 26;
+
     public override OperatorId Id => new("MelWeightMatrix", Since: 17);
 
     public override string Types => "float32, float64";
+
+    public override string Limits => "more than 2²⁶ elements";
 
     public override void Infer(InferContext c)
     {
@@ -82,7 +93,9 @@ internal sealed class MelWeightMatrix : Operator
         long bands = c.Required(0).ToInt64Array()[0], length = c.Required(1).ToInt64Array()[0], rate = c.Required(2).ToInt64Array()[0];
         double lower = c.Required(3).ToFloat32Array()[0], upper = c.Required(4).ToFloat32Array()[0];
         if (rate <= 0 || !(lower >= 0) || !(upper >= lower)) throw c.Error($"edges {lower} and {upper} at rate {rate}", "0 ≤ lower ≤ upper, rate > 0");
-        int bins = checked((int)(length / 2 + 1));
+        if (bands is < 0 or > 1 << 16 || length is < 0 or > 1 << 24 || (length / 2 + 1) * bands > MostElements)
+            throw c.Unsupported($"{bands} bands of a spectrum of {length}", $"at most {MostElements} elements");
+        int bins = (int)(length / 2 + 1);
         double low = 2595 * Math.Log10(1 + lower / 700), high = 2595 * Math.Log10(1 + upper / 700), step = (high - low) / (bands + 2);
         var edges = new long[bands + 2];
         for (int i = 0; i < edges.Length; i++) edges[i] = (long)Math.Floor((length + 1) * (700 * (Math.Pow(10, (i * step + low) / 2595) - 1)) / rate);
