@@ -26,12 +26,12 @@ internal abstract class BinaryOperator(string type, string domain = "") : Operat
     public override Step Plan(PlanContext c)
     {
         int[] a = c.InputShape(0), b = LegacyBroadcast.SecondConcrete(c), y = c.OutputShape(0);
-        var plan = new BroadcastPlan(c, y, a, b);
+        var plan = new RowPlan(c, y, a, b);
         return Plan(c, plan, c.Element(0) != c.OutputElement(0) ? -1 : Tensor.CountElements(a) == Tensor.CountElements(y) ? 0 : 1);
     }
 
     /// <summary>The step for operands walked by <paramref name="plan"/>.</summary>
-    protected abstract Step Plan(PlanContext c, BroadcastPlan plan, int inPlaceInput);
+    protected abstract Step Plan(PlanContext c, RowPlan plan, int inPlaceInput);
 }
 
 /// <summary>Broadcasting as versions before 7 ask for it: B's axis 0 lies under axis <c>axis</c> of A.</summary>

@@ -11,7 +11,7 @@ internal interface IBinaryFunction<in T, out TResult>
 }
 
 /// <summary><c>y = f(a, b)</c> with broadcasting, for any element type; the function is inlined.</summary>
-internal sealed class BinaryStep<T, TResult, TFunction>(BroadcastPlan plan, int inPlaceInput, string kernel) : Step
+internal sealed class BinaryStep<T, TResult, TFunction>(RowPlan plan, int inPlaceInput, string kernel) : Step
     where T : unmanaged where TResult : unmanaged where TFunction : struct, IBinaryFunction<T, TResult>
 {
     public override string Kernel => kernel;
@@ -24,7 +24,7 @@ internal sealed class BinaryStep<T, TResult, TFunction>(BroadcastPlan plan, int 
         c.Parallel.For(ref work, plan.Pieces);
     }
 
-    private readonly struct Pieces(BroadcastPlan plan, Tensor a, Tensor b, Tensor y) : IPieces
+    private readonly struct Pieces(RowPlan plan, Tensor a, Tensor b, Tensor y) : IPieces
     {
         public void Run(int piece, int worker)
         {

@@ -1,4 +1,6 @@
+using Octet.Kernels.Layout;
 using Octet.Runtime.Graphs;
+using Octet.Runtime.Tensors;
 
 namespace Octet.Runtime.Operators;
 
@@ -24,11 +26,21 @@ internal sealed class Transpose : Operator
 
     public override Step Plan(PlanContext c)
     {
-        int[] shape = c.InputShape(0), permutation = Permutation(c, shape.Length), strides = Axes.Strides(shape);
+        int[] shape = c.InputShape(0), permutation = Permutation(c, shape.Length);
         int[] moved = [.. permutation.Where(axis => shape[axis] != 1)];
         bool inOrder = true;
         for (int i = 1; i < moved.Length; i++) inOrder &= moved[i] > moved[i - 1];
-        return inOrder ? new ViewStep() : StridedCopy.Plan(c, c.OutputShape(0), Array.ConvertAll(permutation, axis => strides[axis]));
+        if (inOrder) return new ViewStep();
+        bool text = c.Element(0) == DataType.String;
+        var step = new PermuteStep(TransposePlan.Create(shape, permutation, text ? sizeof(uint) : c.Element(0).Size()));
+        return text ? new TextMovementStep(step) : step;
+    }
+
+    private sealed class PermuteStep(TransposePlan plan) : Step
+    {
+        public override string Kernel => "Transpose";
+
+        public override void Run(StepContext c) => plan.Run(c.Input(0).Bytes.Span, c.Output(0).Bytes.Span, c.Parallel);
     }
 
     private static int[] Permutation(NodeContext c, int rank)

@@ -1,4 +1,6 @@
 using System.Numerics;
+using System.Runtime.InteropServices;
+using Octet.Kernels.Elementwise;
 using Octet.Kernels.Threading;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Tensors;
@@ -37,15 +39,15 @@ internal sealed class BatchNormalization : Operator
         if (training && c.Opset < 14) throw c.Unsupported("it is in training mode", "is_test = 1, or version 14 and later");
         if (!training && c.OutputCount > 1 && Enumerable.Range(1, c.OutputCount - 1).Any(c.Wants)) throw c.Unsupported("statistics of a normalization that only applies them are wanted", "output 0 alone");
         (int batch, int channels, int inner) = Axes.Around(c.InputShape(0), 1);
-        return ElementTypes.Real(c, c.Element(0), new Visitor(batch, channels, inner, c.Attributes.Float("epsilon", 1e-5f), training ? c.Attributes.Float("momentum", 0.9f) : null));
+        return ElementTypes.Real(c, c.Element(0), new Visitor(UnaryKernel.Select(UnaryOperation.Affine, c.Cpu), batch, channels, inner, c.Attributes.Float("epsilon", 1e-5f), training ? c.Attributes.Float("momentum", 0.9f) : null));
     }
 
-    private sealed class Visitor(int batch, int channels, int inner, float epsilon, float? momentum) : IRealVisitor<Step>
+    private sealed class Visitor(UnaryKernel affine, int batch, int channels, int inner, float epsilon, float? momentum) : IRealVisitor<Step>
     {
-        public Step Visit<T>() where T : unmanaged, IFloatingPointIeee754<T>, IMinMaxValue<T> => new NormalizeStep<T>(batch, channels, inner, epsilon, momentum);
+        public Step Visit<T>() where T : unmanaged, IFloatingPointIeee754<T>, IMinMaxValue<T> => new NormalizeStep<T>(affine, batch, channels, inner, epsilon, momentum);
     }
 
-    private sealed class NormalizeStep<T>(int batch, int channels, int inner, float epsilon, float? momentum) : Step where T : unmanaged, IFloatingPointIeee754<T>
+    private sealed class NormalizeStep<T>(UnaryKernel affine, int batch, int channels, int inner, float epsilon, float? momentum) : Step where T : unmanaged, IFloatingPointIeee754<T>
     {
         public override string Kernel => "BatchNormalization";
 
@@ -53,11 +55,11 @@ internal sealed class BatchNormalization : Operator
 
         public override void Run(StepContext c)
         {
-            var work = new Pieces(c, batch, channels, inner, epsilon, momentum);
+            var work = new Pieces(c, affine, batch, channels, inner, epsilon, momentum);
             c.Parallel.For(ref work, channels);
         }
 
-        private readonly struct Pieces(StepContext c, int batch, int channels, int inner, float epsilon, float? momentum) : IPieces
+        private readonly struct Pieces(StepContext c, UnaryKernel affine, int batch, int channels, int inner, float epsilon, float? momentum) : IPieces
         {
             public void Run(int channel, int worker)
             {
@@ -89,7 +91,8 @@ internal sealed class BatchNormalization : Operator
                 {
                     ReadOnlySpan<T> from = x.Slice((n * channels + channel) * inner, inner);
                     Span<T> to = y.Slice((n * channels + channel) * inner, inner);
-                    for (int i = 0; i < from.Length; i++) to[i] = from[i] * scale + shift;
+                    if (typeof(T) == typeof(float)) affine.Run(MemoryMarshal.Cast<T, float>(from), MemoryMarshal.Cast<T, float>(to), float.CreateTruncating(scale), float.CreateTruncating(shift));
+                    else for (int i = 0; i < from.Length; i++) to[i] = from[i] * scale + shift;
                 }
             }
 

@@ -42,7 +42,7 @@ internal sealed class LayerNormalization(string type, bool centred, string domai
         bool single = Parameters(c, 1, length) == 1 && length != 1;
         if (c.Has(2) && centred && Parameters(c, 2, length) != Parameters(c, 1, length)) throw c.Unsupported("scale and bias have different element counts", "scale and bias of one shape");
         var layout = new GroupLayout(Axes.Product(x, 0, axis), length, 1, single ? length : 1, c.Attributes.Float("epsilon", 1e-5f), centred, InverseOutput: centred ? 2 : 1);
-        return ElementTypes.Real(c, c.Element(0), new GroupVisitor(layout, 1, centred ? 2 : -1, c.Node.OperatorType));
+        return GroupVisitor.Plan(c, layout, 1, centred ? 2 : -1);
     }
 
     private static int Parameters(PlanContext c, int input, int length)
@@ -66,7 +66,7 @@ internal sealed class InstanceNormalization() : UnaryOperator("InstanceNormaliza
         if (x.Length < 2) throw c.Error($"x has rank {x.Length}", "x is [N, C, …]");
         GroupNormalization.RequireParameters(c, x[1]);
         var layout = new GroupLayout(x[0] * x[1], Axes.Product(x, 2, x.Length), x[1], Axes.Product(x, 2, x.Length), c.Attributes.Float("epsilon", 1e-5f), Centred: true);
-        return ElementTypes.Real(c, c.Element(0), new GroupVisitor(layout, 1, 2, c.Node.OperatorType));
+        return GroupVisitor.Plan(c, layout, 1, 2);
     }
 }
 
@@ -89,7 +89,7 @@ internal sealed class GroupNormalization() : UnaryOperator("GroupNormalization")
         int length = Axes.Product(x, 1, x.Length) / (int)groups, inner = Axes.Product(x, 2, x.Length);
         RequireParameters(c, c.Opset >= 21 ? x[1] : (int)groups);
         var layout = new GroupLayout(x[0] * (int)groups, length, (int)groups, c.Opset >= 21 ? inner : length, c.Attributes.Float("epsilon", 1e-5f), Centred: true);
-        return ElementTypes.Real(c, c.Element(0), new GroupVisitor(layout, 1, 2, c.Node.OperatorType));
+        return GroupVisitor.Plan(c, layout, 1, 2);
     }
 
     /// <summary>Checks scale and bias.</summary>

@@ -1,4 +1,7 @@
 using System.Numerics;
+using Octet.Kernels.Cpu;
+using Octet.Kernels.Elementwise;
+using Octet.Kernels.Normalize;
 using Octet.Kernels.Threading;
 using Octet.Runtime.Tensors;
 
@@ -25,21 +28,18 @@ internal sealed class GroupStep<T>(GroupLayout layout, int scale, int bias, stri
 
     public override int InPlaceInput(int output) => output == 0 ? 0 : -1;
 
-    public override void Run(StepContext c) => Run(c, c.Input(0), c.Parallel);
-
-    /// <summary>Runs on rows that are not those of input 0.</summary>
-    public void Run(StepContext c, Tensor x, Parallelism parallel)
+    public override void Run(StepContext c)
     {
         if (layout.Length == 0) return;
-        var work = new Pieces(c, x, layout, scale, bias);
-        parallel.For(ref work, layout.Rows);
+        var work = new Pieces(c, layout, scale, bias);
+        c.Parallel.For(ref work, layout.Rows);
     }
 
-    private readonly struct Pieces(StepContext c, Tensor x, GroupLayout layout, int scale, int bias) : IPieces
+    private readonly struct Pieces(StepContext c, GroupLayout layout, int scale, int bias) : IPieces
     {
         public void Run(int row, int worker)
         {
-            ReadOnlySpan<T> from = x.Span<T>().Slice(row * layout.Length, layout.Length);
+            ReadOnlySpan<T> from = c.Input<T>(0).Slice(row * layout.Length, layout.Length);
             Span<T> to = c.Output<T>(0).Slice(row * layout.Length, layout.Length);
             double mean = 0, variance = 0;
             if (layout.Centred)
@@ -75,8 +75,55 @@ internal sealed class GroupStep<T>(GroupLayout layout, int scale, int bias, stri
     }
 }
 
-/// <summary>Makes <see cref="GroupStep{T}"/> for any floating-point type.</summary>
+/// <summary>The same on float32 by vector kernels: rows are normalized, then runs that share parameters are scaled in place.</summary>
+internal sealed class GroupVectorStep(GroupLayout layout, int scale, int bias, string kernel, CpuFeatures cpu) : Step
+{
+    private readonly UnaryKernel _affine = UnaryKernel.Select(UnaryOperation.Affine, cpu);
+
+    public override string Kernel => kernel;
+
+    public override int InPlaceInput(int output) => output == 0 ? 0 : -1;
+
+    public override void Run(StepContext c) => Run(c, c.Input<float>(0), c.Parallel);
+
+    /// <summary>Runs on rows that are not those of input 0.</summary>
+    public void Run(StepContext c, ReadOnlySpan<float> x, Parallelism parallel)
+    {
+        if (layout.Length == 0 || layout.Rows == 0) return;
+        bool direct = layout.Run == 1 && layout.Groups == 1;   // a parameter per element of a row
+        ReadOnlySpan<float> scales = scale >= 0 ? c.Input<float>(scale) : default, biases = bias >= 0 ? c.Input<float>(bias) : default;
+        Span<float> y = c.Output<float>(0), means = layout.InverseOutput == 2 ? c.Output<float>(1) : default, inverses = c.Output<float>(layout.InverseOutput);
+        NormalizeKernels.Rows(x, layout.Length, direct ? scales : default, direct ? biases : default, layout.Epsilon, layout.Centred, y, means, inverses, cpu, parallel);
+        if (!direct && !(scales.IsEmpty && biases.IsEmpty))
+        {
+            var work = new Scaling(c, layout, scale, bias, _affine);
+            parallel.For(ref work, layout.Rows);
+        }
+    }
+
+    private readonly struct Scaling(StepContext c, GroupLayout layout, int scale, int bias, UnaryKernel affine) : IPieces
+    {
+        public void Run(int row, int worker)
+        {
+            int run = layout.Run, parameters = layout.Length / run, first = row % layout.Groups * parameters;
+            Span<float> y = c.Output<float>(0).Slice(row * layout.Length, layout.Length);
+            ReadOnlySpan<float> scales = scale >= 0 ? c.Input<float>(scale) : default, biases = bias >= 0 ? c.Input<float>(bias) : default;
+            for (int p = 0; p < parameters; p++)
+            {
+                Span<float> part = y.Slice(p * run, run);
+                affine.Run(part, part, scales.IsEmpty ? 1 : scales[first + p], biases.IsEmpty ? 0 : biases[first + p]);
+            }
+        }
+    }
+}
+
+/// <summary>Makes the step of a group normalization for any floating-point type.</summary>
 internal sealed class GroupVisitor(GroupLayout layout, int scale, int bias, string kernel) : IRealVisitor<Step>
 {
+    /// <summary>The step for the element type of input 0.</summary>
+    public static Step Plan(PlanContext c, GroupLayout layout, int scale, int bias) => c.Element(0) == DataType.Float32
+        ? new GroupVectorStep(layout, scale, bias, c.Node.OperatorType, c.Cpu)
+        : ElementTypes.Real(c, c.Element(0), new GroupVisitor(layout, scale, bias, c.Node.OperatorType));
+
     public Step Visit<T>() where T : unmanaged, IFloatingPointIeee754<T>, IMinMaxValue<T> => new GroupStep<T>(layout, scale, bias, kernel);
 }

@@ -1,4 +1,6 @@
 using System.Numerics;
+using System.Runtime.InteropServices;
+using Octet.Kernels.Elementwise;
 using Octet.Kernels.Threading;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Tensors;
@@ -59,8 +61,48 @@ internal sealed class LocalResponseNormalization() : UnaryOperator("LRN")
         long size = c.Attributes.Int("size");
         if (size < 1) throw c.Error($"size is {size}", "size is 1 or more");
         (int batch, int channels, int inner) = Axes.Around(x, 1);
-        return ElementTypes.Real(c, c.Element(0), new Visitor(batch, channels, inner, (int)Math.Min(size, int.MaxValue), c.Attributes.Float("alpha", 1e-4f),
-            c.Attributes.Float("beta", 0.75f), c.Attributes.Float("bias", 1)));
+        float alpha = c.Attributes.Float("alpha", 1e-4f), beta = c.Attributes.Float("beta", 0.75f), bias = c.Attributes.Float("bias", 1);
+        if (c.Element(0) == DataType.Float32) return new VectorStep(c, batch, channels, inner, (int)Math.Min(size, int.MaxValue), alpha, beta, bias);
+        return ElementTypes.Real(c, c.Element(0), new Visitor(batch, channels, inner, (int)Math.Min(size, int.MaxValue), alpha, beta, bias));
+    }
+
+    /// <summary>float32 by vector kernels: squares of the whole tensor into scratch, then per channel their sum, and the power as <c>e^(−β·ln)</c>.</summary>
+    private sealed class VectorStep(PlanContext c, int batch, int channels, int inner, int size, float alpha, float beta, float bias) : Step
+    {
+        private readonly UnaryKernel _square = UnaryKernel.Select(UnaryOperation.Square, c.Cpu), _affine = UnaryKernel.Select(UnaryOperation.Affine, c.Cpu),
+            _log = UnaryKernel.Select(UnaryOperation.Log, c.Cpu), _exp = UnaryKernel.Select(UnaryOperation.Exp, c.Cpu);
+        private readonly BinaryKernel _add = BinaryKernel.Select(BinaryOperation.Add, c.Cpu), _multiply = BinaryKernel.Select(BinaryOperation.Multiply, c.Cpu);
+
+        public override string Kernel => "LRN";
+
+        public override int ScratchBytes { get; } = checked(batch * channels * inner * sizeof(float));
+
+        public override void Run(StepContext c)
+        {
+            if (inner == 0) return;
+            _square.Run(c.Input<float>(0), MemoryMarshal.Cast<byte, float>(c.Scratch), 0, 0, c.Parallel);
+            var work = new Pieces(this, c);
+            c.Parallel.For(ref work, batch * channels);
+        }
+
+        private void Run(StepContext c, int piece)
+        {
+            int channel = piece % channels, first = Math.Max(0, channel - (size - 1) / 2), last = Math.Min(channels - 1, channel + size / 2);
+            ReadOnlySpan<float> squares = MemoryMarshal.Cast<byte, float>(c.Scratch).Slice((piece - channel) * inner, channels * inner);
+            Span<float> y = c.Output<float>(0).Slice(piece * inner, inner);
+            squares.Slice(first * inner, inner).CopyTo(y);
+            for (int k = first + 1; k <= last; k++) _add.Run(y, squares.Slice(k * inner, inner), y);
+            _affine.Run(y, y, alpha / size, bias);
+            _log.Run(y, y);
+            _affine.Run(y, y, -beta, 0);
+            _exp.Run(y, y);
+            _multiply.Run(c.Input<float>(0).Slice(piece * inner, inner), y, y);
+        }
+
+        private readonly struct Pieces(VectorStep step, StepContext c) : IPieces
+        {
+            public void Run(int piece, int worker) => step.Run(c, piece);
+        }
     }
 
     private sealed class Visitor(int batch, int channels, int inner, int size, float alpha, float beta, float bias) : IRealVisitor<Step>

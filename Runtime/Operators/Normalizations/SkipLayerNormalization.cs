@@ -35,10 +35,10 @@ internal sealed class SkipLayerNormalization(string type, bool centred) : Operat
             if (c.Has(i) && Tensor.CountElements(c.InputShape(i)) != hidden) throw c.Error($"input {i} is {c.Type(i)}", $"gamma, beta and bias have {hidden} elements");
         }
         var layout = new GroupLayout(hidden == 0 ? 0 : count / hidden, hidden, 1, 1, c.Attributes.Float("epsilon", 1e-12f), centred);
-        return new SumStep(new GroupStep<float>(layout, 2, centred ? 3 : -1, c.Node.OperatorType), skipCount, hidden, centred ? 4 : 3, c.Node.OperatorType);
+        return new SumStep(new GroupVectorStep(layout, 2, centred ? 3 : -1, c.Node.OperatorType, c.Cpu), skipCount, hidden, centred ? 4 : 3, c.Node.OperatorType);
     }
 
-    private sealed class SumStep(GroupStep<float> normalize, int skipCount, int hidden, int biasInput, string kernel) : Step
+    private sealed class SumStep(GroupVectorStep normalize, int skipCount, int hidden, int biasInput, string kernel) : Step
     {
         public override string Kernel => kernel;
 
@@ -54,7 +54,7 @@ internal sealed class SkipLayerNormalization(string type, bool centred) : Operat
                 sum[i] = bias.IsEmpty ? element : element + bias[i % hidden];
             }
             if (c.Wants(3)) sum.CopyTo(c.Output<float>(3));
-            normalize.Run(c, c.Output(0), c.Parallel);
+            normalize.Run(c, sum, c.Parallel);
         }
     }
 }

@@ -1,4 +1,5 @@
 using System.Numerics;
+using Octet.Kernels.Elementwise;
 using Octet.Runtime.Tensors;
 
 namespace Octet.Runtime.Operators;
@@ -11,16 +12,22 @@ internal interface INumberFunction
 }
 
 /// <summary><c>Add</c>, <c>Sub</c>, <c>Mul</c>, <c>Div</c>, <c>PRelu</c>: <c>y = f(a, b)</c> with broadcasting; integers wrap around.</summary>
-internal sealed class Arithmetic<TFunction>(string type) : BinaryOperator(type) where TFunction : struct, INumberFunction
+/// <param name="type">Operator type.</param>
+/// <param name="vector">The vector kernel for float32; null where there is none.</param>
+internal sealed class Arithmetic<TFunction>(string type, BinaryOperation? vector = null) : BinaryOperator(type) where TFunction : struct, INumberFunction
 {
     public override string Types => "float32, float64, float16, int8…int64, uint8…uint64";
 
     protected override ReadOnlySpan<DataType> Allowed => ElementTypes.Numbers;
 
-    protected override Step Plan(PlanContext c, BroadcastPlan plan, int inPlaceInput) =>
+    public override Step Plan(PlanContext c) => c.Element(0) == DataType.Float32 && vector is { } operation
+        ? new BinaryVectorStep(operation, c.Cpu, c.OutputShape(0), c.InputShape(0), LegacyBroadcast.SecondConcrete(c))
+        : base.Plan(c);
+
+    protected override Step Plan(PlanContext c, RowPlan plan, int inPlaceInput) =>
         ElementTypes.Number(c, c.Element(0), new Visitor(plan, inPlaceInput, c.Node.OperatorType));
 
-    private sealed class Visitor(BroadcastPlan plan, int inPlaceInput, string name) : INumberVisitor<Step>
+    private sealed class Visitor(RowPlan plan, int inPlaceInput, string name) : INumberVisitor<Step>
     {
         public Step Visit<T>() where T : unmanaged, INumber<T>, IMinMaxValue<T> => new BinaryStep<T, T, Function<T>>(plan, inPlaceInput, name);
     }
@@ -112,5 +119,5 @@ internal sealed class Mod : BinaryOperator
 
     public override Step Plan(PlanContext c) => c.Attributes.Int("fmod") == 0 ? Floor.Plan(c) : Truncated.Plan(c);
 
-    protected override Step Plan(PlanContext c, BroadcastPlan plan, int inPlaceInput) => throw new InvalidOperationException("planned by the two forms");
+    protected override Step Plan(PlanContext c, RowPlan plan, int inPlaceInput) => throw new InvalidOperationException("planned by the two forms");
 }

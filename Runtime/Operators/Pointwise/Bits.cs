@@ -19,7 +19,7 @@ internal sealed class Logical<TFunction>(string type) : BinaryOperator(type) whe
 
     protected override ReadOnlySpan<DataType> Allowed => Booleans;
 
-    protected override Step Plan(PlanContext c, BroadcastPlan plan, int inPlaceInput) =>
+    protected override Step Plan(PlanContext c, RowPlan plan, int inPlaceInput) =>
         new BinaryStep<byte, byte, BitFunction<byte, TFunction>>(plan, inPlaceInput, c.Node.OperatorType);
 }
 
@@ -30,10 +30,10 @@ internal class Bitwise<TFunction>(string type) : BinaryOperator(type) where TFun
 
     protected override ReadOnlySpan<DataType> Allowed => ElementTypes.Integers;
 
-    protected override Step Plan(PlanContext c, BroadcastPlan plan, int inPlaceInput) =>
+    protected override Step Plan(PlanContext c, RowPlan plan, int inPlaceInput) =>
         ElementTypes.Integer(c, c.Element(0), new Visitor(plan, inPlaceInput, c.Node.OperatorType));
 
-    private sealed class Visitor(BroadcastPlan plan, int inPlaceInput, string name) : IIntegerVisitor<Step>
+    private sealed class Visitor(RowPlan plan, int inPlaceInput, string name) : IIntegerVisitor<Step>
     {
         public Step Visit<T>() where T : unmanaged, IBinaryInteger<T>, IMinMaxValue<T> => new BinaryStep<T, T, BitFunction<T, TFunction>>(plan, inPlaceInput, name);
     }
@@ -58,7 +58,7 @@ internal sealed class BitShift : BinaryOperator
         string other => throw c.Error($"direction is '{other}'", "direction is LEFT or RIGHT"),
     };
 
-    protected override Step Plan(PlanContext c, BroadcastPlan plan, int inPlaceInput) => throw new InvalidOperationException("planned by the two directions");
+    protected override Step Plan(PlanContext c, RowPlan plan, int inPlaceInput) => throw new InvalidOperationException("planned by the two directions");
 }
 
 /// <summary>Adapts an <see cref="IBitFunction"/> to one element type.</summary>

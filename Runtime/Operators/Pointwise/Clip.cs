@@ -1,4 +1,6 @@
 using System.Numerics;
+using Octet.Kernels.Cpu;
+using Octet.Kernels.Elementwise;
 using Octet.Kernels.Threading;
 using Octet.Runtime.Tensors;
 
@@ -21,10 +23,21 @@ internal sealed class Clip() : UnaryOperator("Clip")
             if (c.Element(i) != c.Element(0)) throw c.Error($"bound {i} is {c.Element(i).Name()}", "bounds have the element type of the data");
         }
         bool attributes = c.Opset < 11;
-        return ElementTypes.Number(c, c.Element(0), new Visitor(
-            attributes ? c.Attributes.Float("min", float.NegativeInfinity) : float.NegativeInfinity,
-            attributes ? c.Attributes.Float("max", float.PositiveInfinity) : float.PositiveInfinity,
-            !attributes));
+        float lo = attributes ? c.Attributes.Float("min", float.NegativeInfinity) : float.NegativeInfinity;
+        float hi = attributes ? c.Attributes.Float("max", float.PositiveInfinity) : float.PositiveInfinity;
+        return c.Element(0) == DataType.Float32 ? new VectorStep(lo, hi, !attributes, c.Cpu) : ElementTypes.Number(c, c.Element(0), new Visitor(lo, hi, !attributes));
+    }
+
+    private sealed class VectorStep(float lo, float hi, bool readsBounds, CpuFeatures cpu) : Step
+    {
+        private readonly UnaryKernel _kernel = UnaryKernel.Select(UnaryOperation.Clip, cpu);
+
+        public override string Kernel => $"Clip-{_kernel.Width}";
+
+        public override int InPlaceInput(int output) => output == 0 ? 0 : -1;
+
+        public override void Run(StepContext c) => _kernel.Run(c.Input<float>(0), c.Output<float>(0),
+            readsBounds && c.Has(1) ? c.Input<float>(1)[0] : lo, readsBounds && c.Has(2) ? c.Input<float>(2)[0] : hi, c.Parallel);
     }
 
     private sealed class Visitor(float lo, float hi, bool readsBounds) : INumberVisitor<Step>

@@ -21,14 +21,14 @@ internal sealed class Comparison<TRelation>(string type) : BinaryOperator(type) 
 
     protected override DataType Result(DataType element) => DataType.Bool;
 
-    protected override Step Plan(PlanContext c, BroadcastPlan plan, int inPlaceInput) => c.Element(0) switch
+    protected override Step Plan(PlanContext c, RowPlan plan, int inPlaceInput) => c.Element(0) switch
     {
         DataType.String => Step.From("string", step => EqualStrings(step, plan)),
         DataType.Bool => new BinaryStep<byte, bool, Relation<byte>>(plan, -1, c.Node.OperatorType),
         DataType type => ElementTypes.Number(c, type, new Visitor(plan, c.Node.OperatorType)),
     };
 
-    private static void EqualStrings(StepContext c, BroadcastPlan plan)
+    private static void EqualStrings(StepContext c, RowPlan plan)
     {
         Span<string> a = c.Input(0).Strings, b = c.Input(1).Strings;
         Span<bool> y = c.Output<bool>(0);
@@ -41,7 +41,7 @@ internal sealed class Comparison<TRelation>(string type) : BinaryOperator(type) 
         }
     }
 
-    private sealed class Visitor(BroadcastPlan plan, string name) : INumberVisitor<Step>
+    private sealed class Visitor(RowPlan plan, string name) : INumberVisitor<Step>
     {
         public Step Visit<T>() where T : unmanaged, INumber<T>, IMinMaxValue<T> => new BinaryStep<T, bool, Relation<T>>(plan, -1, name);
     }

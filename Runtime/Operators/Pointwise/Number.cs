@@ -1,4 +1,5 @@
 using System.Numerics;
+using Octet.Kernels.Elementwise;
 using Octet.Runtime.Tensors;
 
 namespace Octet.Runtime.Operators;
@@ -11,13 +12,17 @@ internal interface INumberMap
 }
 
 /// <summary><c>Abs</c>, <c>Neg</c>, <c>Relu</c>, <c>Sign</c>: functions of numbers of any type.</summary>
-internal sealed class Number<TMap>(string type) : UnaryOperator(type) where TMap : struct, INumberMap
+/// <param name="type">Operator type.</param>
+/// <param name="vector">The vector kernel for float32.</param>
+internal sealed class Number<TMap>(string type, UnaryOperation vector) : UnaryOperator(type) where TMap : struct, INumberMap
 {
     public override string Types => "float32, float64, float16, int8…int64, uint8…uint64";
 
     protected override ReadOnlySpan<DataType> Allowed => ElementTypes.Numbers;
 
-    public override Step Plan(PlanContext c) => ElementTypes.Number(c, c.Element(0), new Visitor(c.Node.OperatorType));
+    public override Step Plan(PlanContext c) => c.Element(0) == DataType.Float32
+        ? new UnaryVectorStep(vector, c.Cpu)
+        : ElementTypes.Number(c, c.Element(0), new Visitor(c.Node.OperatorType));
 
     private sealed class Visitor(string name) : INumberVisitor<Step>
     {

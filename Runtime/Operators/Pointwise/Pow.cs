@@ -1,4 +1,5 @@
 using System.Numerics;
+using Octet.Kernels.Elementwise;
 using Octet.Runtime.Tensors;
 
 namespace Octet.Runtime.Operators;
@@ -24,15 +25,25 @@ internal sealed class Pow : Operator
     public override Step Plan(PlanContext c)
     {
         int[] a = c.InputShape(0), b = LegacyBroadcast.SecondConcrete(c), y = c.OutputShape(0);
-        var plan = new BroadcastPlan(c, y, a, b);
+        var plan = new RowPlan(c, y, a, b);
         int inPlace = Tensor.CountElements(a) == Tensor.CountElements(y) ? 0 : -1;
         DataType power = c.Element(0), exponent = c.Element(1);
+        if (power == DataType.Float32 && inPlace == 0 && c.Constant(1) is { Length: 1 } constant)
+        {
+            // One correctly rounded operation each, so no less accurate than a power.
+            switch (constant.ToFloat32Array()[0])
+            {
+                case 2: return new UnaryVectorStep(UnaryOperation.Square, c.Cpu);
+                case 1: return new ViewStep();
+                case -1: return new UnaryVectorStep(UnaryOperation.Reciprocal, c.Cpu);
+            }
+        }
         return power.IsFloat() && power == exponent
             ? ElementTypes.Real(c, power, new SameType(plan, inPlace))
             : ElementTypes.Number(c, power, new BaseVisitor(c, plan, inPlace));
     }
 
-    private sealed class SameType(BroadcastPlan plan, int inPlaceInput) : IRealVisitor<Step>
+    private sealed class SameType(RowPlan plan, int inPlaceInput) : IRealVisitor<Step>
     {
         public Step Visit<T>() where T : unmanaged, IFloatingPointIeee754<T>, IMinMaxValue<T> => new BinaryStep<T, T, Function<T>>(plan, inPlaceInput, "Pow");
     }
@@ -42,18 +53,18 @@ internal sealed class Pow : Operator
         public static T Invoke(T a, T b) => b == T.CreateTruncating(2) ? a * a : T.Pow(a, b);
     }
 
-    private sealed class BaseVisitor(PlanContext c, BroadcastPlan plan, int inPlaceInput) : INumberVisitor<Step>
+    private sealed class BaseVisitor(PlanContext c, RowPlan plan, int inPlaceInput) : INumberVisitor<Step>
     {
         public Step Visit<T>() where T : unmanaged, INumber<T>, IMinMaxValue<T> =>
             ElementTypes.Number(c, c.Element(1), new ExponentVisitor<T>(plan, inPlaceInput));
     }
 
-    private sealed class ExponentVisitor<T>(BroadcastPlan plan, int inPlaceInput) : INumberVisitor<Step> where T : unmanaged, INumber<T>
+    private sealed class ExponentVisitor<T>(RowPlan plan, int inPlaceInput) : INumberVisitor<Step> where T : unmanaged, INumber<T>
     {
         public Step Visit<TExponent>() where TExponent : unmanaged, INumber<TExponent>, IMinMaxValue<TExponent> => new MixedStep<T, TExponent>(plan, inPlaceInput);
     }
 
-    private sealed class MixedStep<T, TExponent>(BroadcastPlan plan, int inPlaceInput) : Step
+    private sealed class MixedStep<T, TExponent>(RowPlan plan, int inPlaceInput) : Step
         where T : unmanaged, INumber<T> where TExponent : unmanaged, INumber<TExponent>
     {
         private static readonly bool InIntegers = T.IsInteger(T.One / (T.One + T.One)) && TExponent.IsInteger(TExponent.One / (TExponent.One + TExponent.One));

@@ -1,4 +1,5 @@
 using System.Numerics;
+using Octet.Kernels.Elementwise;
 using Octet.Runtime.Tensors;
 
 namespace Octet.Runtime.Operators;
@@ -19,17 +20,20 @@ internal readonly record struct FunctionConstant(string? Name, float Otherwise, 
 
 /// <summary>The pointwise functions of real numbers: <c>y = f(x; α, β)</c>.</summary>
 /// <param name="type">Operator type.</param>
+/// <param name="vector">The vector kernel for float32; null where there is none and <typeparamref name="TFunction"/> computes float32 too.</param>
 /// <param name="alpha">The attribute that is α.</param>
 /// <param name="beta">The attribute that is β.</param>
 /// <param name="domain">Operator domain.</param>
-internal sealed class Real<TFunction>(string type, FunctionConstant alpha = default, FunctionConstant beta = default, string domain = "")
+internal sealed class Real<TFunction>(string type, UnaryOperation? vector = null, FunctionConstant alpha = default, FunctionConstant beta = default, string domain = "")
     : UnaryOperator(type, domain) where TFunction : struct, IRealFunction
 {
     public override string Types => "float32, float64, float16";
 
     protected override ReadOnlySpan<DataType> Allowed => ElementTypes.Reals;
 
-    public override Step Plan(PlanContext c) => ElementTypes.Real(c, c.Element(0), new Visitor(c.Node.OperatorType, Value(c, alpha), Value(c, beta)));
+    public override Step Plan(PlanContext c) => c.Element(0) == DataType.Float32 && vector is { } operation
+        ? new UnaryVectorStep(operation, c.Cpu, Value(c, alpha), Value(c, beta))
+        : ElementTypes.Real(c, c.Element(0), new Visitor(c.Node.OperatorType, Value(c, alpha), Value(c, beta)));
 
     private static float Value(PlanContext c, FunctionConstant constant)
     {

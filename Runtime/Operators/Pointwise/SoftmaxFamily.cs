@@ -1,4 +1,6 @@
 using System.Numerics;
+using Octet.Kernels.Cpu;
+using Octet.Kernels.Softmax;
 using Octet.Kernels.Threading;
 using Octet.Runtime.Tensors;
 
@@ -35,7 +37,18 @@ internal sealed class LineOperator<TFunction>(string type) : UnaryOperator(type)
         int outer = Axes.Product(shape, 0, axis);
         int count = flat ? Axes.Product(shape, axis, shape.Length) : shape.Length == 0 ? 1 : shape[axis];
         int inner = flat || shape.Length == 0 ? 1 : Axes.Product(shape, axis + 1, shape.Length);
+        if (c.Element(0) == DataType.Float32 && typeof(TFunction) != typeof(HardmaxLine))
+            return new VectorStep(c.Node.OperatorType, count, inner, typeof(TFunction) == typeof(LogSoftmaxLine), c.Cpu);
         return ElementTypes.Real(c, c.Element(0), new Visitor(c.Node.OperatorType, outer, count, inner));
+    }
+
+    private sealed class VectorStep(string kernel, int count, int inner, bool logarithm, CpuFeatures cpu) : Step
+    {
+        public override string Kernel => kernel;
+
+        public override int InPlaceInput(int output) => output == 0 ? 0 : -1;
+
+        public override void Run(StepContext c) => SoftmaxKernel.Run(c.Input<float>(0), count, inner, logarithm, c.Output<float>(0), cpu, c.Parallel);
     }
 
     /// <summary>The axis; version 12 and before also allow the rank itself, a line of one element.</summary>

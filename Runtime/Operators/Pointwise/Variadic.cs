@@ -1,12 +1,14 @@
 using System.Numerics;
+using Octet.Kernels.Elementwise;
 using Octet.Runtime.Tensors;
 
 namespace Octet.Runtime.Operators;
 
 /// <summary><c>Max</c>, <c>Min</c>, <c>Sum</c>, <c>Mean</c>: any number of inputs, broadcast together and combined from left to right.</summary>
 /// <param name="type">Operator type.</param>
+/// <param name="vector">The vector kernel for float32.</param>
 /// <param name="mean">Whether the result is divided by the number of inputs.</param>
-internal sealed class Variadic<TFunction>(string type, bool mean = false) : Operator where TFunction : struct, INumberFunction
+internal sealed class Variadic<TFunction>(string type, BinaryOperation vector, bool mean = false) : Operator where TFunction : struct, INumberFunction
 {
     public override OperatorId Id { get; } = new(type);
 
@@ -24,21 +26,53 @@ internal sealed class Variadic<TFunction>(string type, bool mean = false) : Oper
         Broadcast.Set(c, 0, element, Broadcast.Inputs(c, 0, c.InputCount - 1));
     }
 
-    public override Step Plan(PlanContext c) => ElementTypes.Number(c, c.Element(0), new Visitor(c, mean));
+    public override Step Plan(PlanContext c) => c.Element(0) == DataType.Float32 && c.InputCount > 1
+        ? new VectorStep(c, vector, mean)
+        : ElementTypes.Number(c, c.Element(0), new Visitor(c, mean));
+
+    /// <summary>Inputs 0 and 1 are combined into the output, every further input is combined with it in place.</summary>
+    private sealed class VectorStep : Step
+    {
+        private readonly BinaryKernel _kernel;
+        private readonly UnaryKernel? _divide;
+        private readonly BroadcastPlan[] _plans;
+        private readonly int _inPlaceInput;
+
+        public VectorStep(PlanContext c, BinaryOperation operation, bool mean)
+        {
+            _kernel = BinaryKernel.Select(operation, c.Cpu);
+            _divide = mean ? UnaryKernel.Select(UnaryOperation.Affine, c.Cpu) : null;
+            int[] y = c.OutputShape(0);
+            _inPlaceInput = Tensor.CountElements(c.InputShape(0)) == Tensor.CountElements(y) ? 0 : -1;
+            _plans = new BroadcastPlan[c.InputCount - 1];
+            for (int i = 0; i < _plans.Length; i++) _plans[i] = BroadcastPlan.Create(y, i == 0 ? c.InputShape(0) : y, c.InputShape(i + 1));
+        }
+
+        public override string Kernel => $"{_kernel.Operation}-{_kernel.Width}";
+
+        public override int InPlaceInput(int output) => output == 0 ? _inPlaceInput : -1;
+
+        public override void Run(StepContext c)
+        {
+            Span<float> y = c.Output<float>(0);
+            for (int i = 0; i < _plans.Length; i++) _kernel.Run(_plans[i], i == 0 ? c.Input<float>(0) : y, c.Input<float>(i + 1), y, c.Parallel);
+            _divide?.Run(y, y, 1f / (_plans.Length + 1), 0, c.Parallel);
+        }
+    }
 
     private sealed class Visitor(PlanContext c, bool mean) : INumberVisitor<Step>
     {
         public Step Visit<T>() where T : unmanaged, INumber<T>, IMinMaxValue<T>
         {
             int[] y = c.OutputShape(0);
-            var plans = new BroadcastPlan[c.InputCount];
-            for (int i = 0; i < plans.Length; i++) plans[i] = new BroadcastPlan(c, y, c.InputShape(i));
+            var plans = new RowPlan[c.InputCount];
+            for (int i = 0; i < plans.Length; i++) plans[i] = new RowPlan(c, y, c.InputShape(i));
             return new VariadicStep<T>(c.Node.OperatorType, plans, mean ? T.CreateChecked(plans.Length) : T.One);
         }
     }
 
     /// <summary>Input 0 is copied into the output, every further input is combined with it in place.</summary>
-    private sealed class VariadicStep<T>(string kernel, BroadcastPlan[] plans, T divisor) : Step where T : unmanaged, INumber<T>, IMinMaxValue<T>
+    private sealed class VariadicStep<T>(string kernel, RowPlan[] plans, T divisor) : Step where T : unmanaged, INumber<T>, IMinMaxValue<T>
     {
         public override string Kernel => kernel;
 
@@ -47,10 +81,10 @@ internal sealed class Variadic<TFunction>(string type, bool mean = false) : Oper
         public override void Run(StepContext c)
         {
             Span<T> y = c.Output<T>(0);
-            Span<int> index = stackalloc int[BroadcastPlan.MaxOuterRank], offsets = stackalloc int[1];
+            Span<int> index = stackalloc int[RowPlan.MaxOuterRank], offsets = stackalloc int[1];
             for (int i = 0; i < plans.Length; i++)
             {
-                BroadcastPlan plan = plans[i];
+                RowPlan plan = plans[i];
                 ReadOnlySpan<T> x = c.Input<T>(i);
                 plan.Seek(0, index, offsets);
                 int stride = plan.InnerStrides[0];

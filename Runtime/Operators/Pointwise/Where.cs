@@ -20,13 +20,13 @@ internal sealed class Where : Operator
 
     public override Step Plan(PlanContext c)
     {
-        var plan = new BroadcastPlan(c, c.OutputShape(0), c.InputShape(0), c.InputShape(1), c.InputShape(2));
+        var plan = new RowPlan(c, c.OutputShape(0), c.InputShape(0), c.InputShape(1), c.InputShape(2));
         return c.OutputElement(0) == DataType.String
             ? Step.From("string", step => SelectStrings(step, plan))
             : ElementTypes.Width(c, c.OutputElement(0), new Visitor(plan, Tensor.CountElements(c.InputShape(1)) == Tensor.CountElements(c.OutputShape(0)) ? 1 : 2));
     }
 
-    private static void SelectStrings(StepContext c, BroadcastPlan plan)
+    private static void SelectStrings(StepContext c, RowPlan plan)
     {
         ReadOnlySpan<byte> condition = c.Input<byte>(0);
         Span<string> x = c.Input(1).Strings, y = c.Input(2).Strings, z = c.Output(0).Strings;
@@ -42,12 +42,12 @@ internal sealed class Where : Operator
         }
     }
 
-    private sealed class Visitor(BroadcastPlan plan, int inPlaceInput) : IWidthVisitor<Step>
+    private sealed class Visitor(RowPlan plan, int inPlaceInput) : IWidthVisitor<Step>
     {
         public Step Visit<T>() where T : unmanaged, IEquatable<T> => new SelectStep<T>(plan, inPlaceInput);
     }
 
-    private sealed class SelectStep<T>(BroadcastPlan plan, int inPlaceInput) : Step where T : unmanaged
+    private sealed class SelectStep<T>(RowPlan plan, int inPlaceInput) : Step where T : unmanaged
     {
         public override string Kernel => "Where";
 
@@ -59,7 +59,7 @@ internal sealed class Where : Operator
             c.Parallel.For(ref work, plan.Pieces);
         }
 
-        private readonly struct Pieces(BroadcastPlan plan, Tensor condition, Tensor x, Tensor y, Tensor z) : IPieces
+        private readonly struct Pieces(RowPlan plan, Tensor condition, Tensor x, Tensor y, Tensor z) : IPieces
         {
             public void Run(int piece, int worker)
             {

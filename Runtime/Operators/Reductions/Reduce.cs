@@ -1,4 +1,6 @@
 using System.Numerics;
+using System.Runtime.InteropServices;
+using Octet.Kernels.Reduce;
 using Octet.Kernels.Threading;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Tensors;
@@ -31,10 +33,13 @@ internal interface IReduction
 /// <c>ReduceSum</c>, <c>ReduceMean</c>, <c>ReduceMax</c>, …: all elements along <c>axes</c> combined into one; without axes all of them, or with
 /// <c>noop_with_empty_axes</c> each alone. <c>keepdims</c> (default 1) leaves the axes with extent 1.
 /// </summary>
-/// <remarks>Sums are taken in float64 for floating-point types and in int64 for integers, in one fixed order. Axes are an attribute, or input 1 from a version on.</remarks>
+/// <remarks>
+/// float32 is summed in float32 by the vector kernel, other floating-point types in float64, integers in int64, each in one fixed order. Axes are an attribute, or input 1 from a version on.
+/// </remarks>
 /// <param name="type">Operator type.</param>
+/// <param name="vector">The vector kernel for float32.</param>
 /// <param name="axesInputSince">The version from which on input 1 names the axes.</param>
-internal sealed class Reduce<TReduction>(string type, int axesInputSince = 18) : Operator where TReduction : struct, IReduction
+internal sealed class Reduce<TReduction>(string type, ReduceOperation vector, int axesInputSince = 18) : Operator where TReduction : struct, IReduction
 {
     public override OperatorId Id { get; } = new(type);
 
@@ -65,7 +70,14 @@ internal sealed class Reduce<TReduction>(string type, int axesInputSince = 18) :
     {
         int[] shape = c.InputShape(0);
         long[]? axes = c.Opset < axesInputSince ? c.Attributes.Ints("axes") : c.Has(1) ? c.Required(1).ToInt64Array() : null;
-        var layout = new ReductionLayout(shape, Reduced(c, axes, shape.Length));
+        int[] reduced = Reduced(c, axes, shape.Length);
+        if (c.Element(0) == DataType.Float32)
+        {
+            var flags = new bool[shape.Length];
+            foreach (int axis in reduced) flags[axis] = true;
+            return new VectorStep(ReduceKernel.Create(vector, shape, flags, c.Cpu));
+        }
+        var layout = new ReductionLayout(shape, reduced);
         return c.Element(0) == DataType.Bool && TReduction.Selects
             ? new ReduceStep<byte, byte, TReduction>(c.Node.OperatorType, layout, byte.MinValue, 1)
             : ElementTypes.Number(c, c.Element(0), new Visitor(c.Node.OperatorType, layout));
@@ -75,6 +87,16 @@ internal sealed class Reduce<TReduction>(string type, int axesInputSince = 18) :
     {
         if (axes is { Length: > 0 }) return Axes.Normalize(c, axes, rank);
         return c.Attributes.Int("noop_with_empty_axes") != 0 ? [] : [.. Enumerable.Range(0, rank)];
+    }
+
+    private sealed class VectorStep(ReduceKernel kernel) : Step
+    {
+        public override string Kernel => $"Reduce{kernel.Operation}";
+
+        public override int ScratchBytes => kernel.ScratchFloats * sizeof(float);
+
+        public override void Run(StepContext c) =>
+            kernel.Run(c.Input<float>(0), c.Output<float>(0), MemoryMarshal.Cast<byte, float>(c.Scratch)[..kernel.ScratchFloats], c.Parallel);
     }
 
     private sealed class Visitor(string kernel, ReductionLayout layout) : INumberVisitor<Step>
