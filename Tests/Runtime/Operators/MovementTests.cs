@@ -90,22 +90,4 @@ internal sealed class MovementTests
         Assert.That(y.Select(piece => piece.Length), Is.EqualTo(new[] { 2, 2, 1 }));
         Assert.That(y[2].Span<float>()[0], Is.EqualTo(5));
     }
-
-    [Test]
-    public void MomentsOfWideRowsAreAccurate()
-    {
-        // A large common offset is where sums in float32 lose the variance.
-        Tensor x = TestGraph.RandomTensor(3, 2, 5000);
-        foreach (ref float element in x.Span<float>()) element += 1000;
-        Tensor scale = new(DataType.Float32, [5000]), bias = new(DataType.Float32, [5000]);
-        scale.Span<float>().Fill(1);
-        Tensor y = OneNode.Run("LayerNormalization", [x, scale, bias])[0];
-        for (int row = 0; row < 2; row++)
-        {
-            double[] values = [.. x.Span<float>().Slice(row * 5000, 5000).ToArray().Select(value => (double)value)];
-            double mean = values.Average(), deviation = Math.Sqrt(values.Average(value => (value - mean) * (value - mean)) + 1e-5);
-            // The mean is rounded to float32 once (half an ulp of 1000 is 3.1e-5) and then divided by the deviation.
-            for (int i = 0; i < 5000; i++) Assert.That(y.Span<float>()[row * 5000 + i], Is.EqualTo((values[i] - mean) / deviation).Within(1e-4));
-        }
-    }
 }

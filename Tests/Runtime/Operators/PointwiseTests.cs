@@ -29,6 +29,7 @@ internal sealed class PointwiseTests
         Assert.That(OneNode.Run("Abs", [Tensor.Create(new sbyte[] { -128, -1, 127 }, 3)])[0].Span<sbyte>().ToArray(), Is.EqualTo(new sbyte[] { -128, 1, 127 }));
 
     [TestCase("Relu")]
+    [TestCase("Neg")]
     [TestCase("Clip")]
     [TestCase("Max")]
     [TestCase("Min")]
@@ -37,6 +38,7 @@ internal sealed class PointwiseTests
     {
         Tensor?[] inputs = type == "Clip" ? [Floats([float.NaN]), Tensor.Scalar(-1f), Tensor.Scalar(1f)] : type is "Max" or "Min" ? [Floats([float.NaN]), Floats([1])] : [Floats([float.NaN])];
         Assert.That(OneNode.Run(type, inputs)[0].Span<float>()[0], Is.NaN);
+        if (type is "Max" or "Min") Assert.That(OneNode.Run(type, [inputs[1], inputs[0]])[0].Span<float>()[0], Is.NaN);
     }
 
     [TestCase(new[] { 2, 3, 4 }, new[] { 4 })]
