@@ -60,18 +60,22 @@ public sealed record TensorType
     }
 
     /// <summary>The extents as numbers.</summary>
-    /// <exception cref="InvalidOperationException">An extent is unknown or above <see cref="int.MaxValue"/>.</exception>
+    /// <exception cref="InvalidOperationException">An extent is unknown.</exception>
+    /// <exception cref="UnsupportedModelException">There are more elements than an array holds.</exception>
     public int[] ConcreteShape()
     {
         if (Shape is not { } shape) throw new InvalidOperationException("the rank is not known");
         var result = new int[shape.Length];
+        double elements = 1;
         for (int i = 0; i < result.Length; i++)
         {
-            long value = shape[i].Value;
-            result[i] = value <= int.MaxValue ? (int)value : throw new InvalidOperationException($"extent {value} is above {int.MaxValue}");
+            result[i] = shape[i].Value <= Array.MaxLength ? (int)shape[i].Value : throw TooLarge();
+            elements *= Math.Max(1, result[i]);
         }
-        return result;
+        return elements <= Array.MaxLength ? result : throw TooLarge();
     }
+
+    private UnsupportedModelException TooLarge() => new($"a value would be {this}; rule: a tensor has at most {Array.MaxLength} elements, empty extents counted as 1");
 
     /// <summary>Equality by element, container and every extent.</summary>
     public bool Equals(TensorType? other) => other is not null && Element == other.Element && Container == other.Container

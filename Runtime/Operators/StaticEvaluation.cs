@@ -30,7 +30,14 @@ internal static class StaticEvaluation
         }
 
         var infer = new InferContext(c.Node, inputTypes, Known);
-        op.Infer(infer);
+        try
+        {
+            op.Infer(infer);
+        }
+        catch (Exception failure) when (failure is ArithmeticException or ArgumentException)
+        {
+            throw c.Error($"its output has no legal shape for these inputs ({failure.Message})", "extents and element counts stay below 2³¹");
+        }
         var outputs = new TensorType?[infer.Outputs.Count];
         for (int i = 0; i < outputs.Length; i++)
         {
@@ -50,7 +57,15 @@ internal static class StaticEvaluation
         var outputs = new Tensor?[prepared.Outputs.Length];
         for (int i = 0; i < outputs.Length; i++)
         {
-            if (prepared.Outputs[i] is { } type) outputs[i] = new Tensor(type.Element, type.ConcreteShape());
+            if (prepared.Outputs[i] is not { } type) continue;
+            try
+            {
+                outputs[i] = new Tensor(type.Element, type.ConcreteShape());
+            }
+            catch (ArgumentException failure)
+            {
+                throw c.Error($"output {i} would be {type}", failure.Message);
+            }
         }
         int scratchBytes = prepared.Step.ScratchBytes;
         Memory<byte> scratch = scratchBytes == 0 ? default : new AlignedBuffer(scratchBytes).Memory;

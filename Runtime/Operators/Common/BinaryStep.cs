@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Octet.Kernels.Threading;
 using Octet.Runtime.Tensors;
 
@@ -26,6 +27,7 @@ internal sealed class BinaryStep<T, TResult, TFunction>(RowPlan plan, int inPlac
 
     private readonly struct Pieces(RowPlan plan, Tensor a, Tensor b, Tensor y) : IPieces
     {
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Run(int piece, int worker)
         {
             (int first, int rows, int start, int length) = plan.Piece(piece);

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Octet.Kernels.Threading;
 using Octet.Runtime.Tensors;
 
@@ -118,6 +119,7 @@ internal sealed class StridedCopyStep<T> : Step where T : unmanaged
 
     private readonly struct Pieces(StridedCopyStep<T> step, Tensor x, Tensor y) : IPieces
     {
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Run(int piece, int worker)
         {
             int[] extents = step._extents, strides = step._strides;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Octet.Kernels.Threading;
 using Octet.Runtime.Tensors;
 
@@ -28,6 +29,7 @@ internal sealed class UnaryStep<T, TResult, TFunction>(T alpha, T beta, string k
 
     private readonly struct Pieces(Tensor x, Tensor y, T alpha, T beta) : IPieces
     {
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Run(int piece, int worker)
         {
             int start = piece * PieceLength, length = Math.Min(PieceLength, y.Length - start);

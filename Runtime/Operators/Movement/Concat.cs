@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+using Octet.Kernels.Layout;
 using Octet.Kernels.Threading;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Tensors;
@@ -84,9 +86,9 @@ internal sealed class Concat : Operator
             {
                 int block = blocks[piece], start = 0;
                 for (int i = 0; i < piece; i++) start += blocks[i];
-                ReadOnlySpan<T> from = c.Input<T>(piece);
-                Span<T> to = c.Output<T>(0);
-                for (int row = 0; row < outer; row++) from.Slice(row * block, block).CopyTo(to.Slice(row * width + start, block));
+                if (outer == 0 || block == 0) return;
+                int size = Unsafe.SizeOf<T>();
+                LayoutKernels.CopyRows(c.Input(piece).Bytes.Span, (long)block * size, c.Output(0).Bytes.Span[(start * size)..], (long)width * size, block * size, outer);
             }
         }
     }

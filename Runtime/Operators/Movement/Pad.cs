@@ -1,3 +1,4 @@
+using Octet.Kernels.Threading;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Tensors;
 
@@ -110,63 +111,96 @@ internal sealed class Pad : Operator
         public Step Visit<T>() where T : unmanaged, IEquatable<T> => new PadStep<T>(x, y, maps, value);
     }
 
+    /// <summary>Rows run along the last axis that changes; the axes behind it are one block per position.</summary>
     private sealed class PadStep<T> : Step where T : unmanaged
     {
+        private const int PieceLength = 16384;
+
         private readonly int[] _extents, _strides;
         private readonly int[][] _maps;
-        private readonly int[] _inner;
+        private readonly int[] _row;
         private readonly T _value;
         private readonly bool _readsValue;
-        private readonly int _rows, _start, _count;   // positions [_start, _start + _count) of a row are a run of the input
+        private readonly int _block, _rows, _runStart, _runCount;   // row positions [_runStart, _runStart + _runCount) are neighbours in the input
 
         public PadStep(int[] x, int[] y, int[][] maps, Tensor? value)
         {
-            _extents = y.Length == 0 ? [] : y[..^1];
+            int last = y.Length - 1;
+            while (last >= 0 && y[last] == x[last] && IsWhole(maps[last])) last--;
+            _block = Axes.Product(y, last + 1, y.Length);
+            _extents = last < 0 ? [] : y[..last];
             _strides = Axes.Strides(x);
             _maps = maps;
-            _inner = y.Length == 0 ? [0] : maps[^1];
+            _row = last < 0 ? [0] : maps[last];
             _readsValue = value is null;
             _value = value is null ? default : value.Span<T>()[0];
-            _rows = Tensor.CountElements(_extents);
-            // A mirrored or repeated edge is no run: the run is the longest stretch of ascending positions.
-            int bestStart = 0, bestCount = 0;
-            for (int i = 0; i < _inner.Length;)
+            _rows = _block == 0 || _row.Length == 0 ? 0 : Tensor.CountElements(_extents);
+            for (int i = 0; i < _row.Length;)
             {
                 int end = i + 1;
-                while (end < _inner.Length && _inner[i] >= 0 && _inner[end] == _inner[end - 1] + 1) end++;
-                if (_inner[i] >= 0 && end - i > bestCount) (bestStart, bestCount) = (i, end - i);
+                while (end < _row.Length && _row[i] >= 0 && _row[end] == _row[end - 1] + 1) end++;
+                if (_row[i] >= 0 && end - i > _runCount) (_runStart, _runCount) = (i, end - i);
                 i = end;
             }
-            (_start, _count) = (bestStart, bestCount);
         }
 
         public override string Kernel => "Pad";
 
         public override void Run(StepContext c)
         {
-            ReadOnlySpan<T> x = c.Input<T>(0);
-            Span<T> y = c.Output<T>(0);
-            T value = _readsValue && c.Has(2) ? c.Input<T>(2)[0] : _value;
-            for (int row = 0; row < _rows; row++)
+            var work = new Pieces(this, c.Input(0), c.Output(0), _readsValue && c.Has(2) ? c.Input<T>(2)[0] : _value);
+            c.Parallel.For(ref work, (_rows + RowsPerPiece - 1) / RowsPerPiece);
+        }
+
+        private static bool IsWhole(int[] map)
+        {
+            for (int i = 0; i < map.Length; i++) if (map[i] != i) return false;
+            return true;
+        }
+
+        private int RowsPerPiece => (int)Math.Max(1, PieceLength / Math.Max(1L, (long)_row.Length * _block));
+
+        private readonly struct Pieces(PadStep<T> step, Tensor x, Tensor y, T value) : IPieces
+        {
+            public void Run(int piece, int worker)
             {
-                Span<T> to = y.Slice(row * _inner.Length, _inner.Length);
-                int from = 0;
-                bool outside = false;
-                for (int axis = _extents.Length - 1, rest = row; axis >= 0; axis--)
+                int first = piece * step.RowsPerPiece, end = Math.Min(step._rows, first + step.RowsPerPiece), block = step._block, start = step._runStart, count = step._runCount;
+                int[] row = step._row;
+                ReadOnlySpan<T> from = x.Span<T>();
+                for (int r = first; r < end; r++)
                 {
-                    int source = _maps[axis][rest % _extents[axis]];
-                    rest /= _extents[axis];
-                    outside |= source < 0;
-                    from += source * _strides[axis];
+                    Span<T> to = y.Span<T>().Slice(r * row.Length * block, row.Length * block);
+                    int offset = 0;
+                    bool outside = false;
+                    for (int axis = step._extents.Length - 1, rest = r; axis >= 0; axis--)
+                    {
+                        int source = step._maps[axis][rest % step._extents[axis]];
+                        rest /= step._extents[axis];
+                        outside |= source < 0;
+                        offset += source * step._strides[axis];
+                    }
+                    if (outside)
+                    {
+                        to.Fill(value);
+                        continue;
+                    }
+                    Single(from, to, offset, 0, start);
+                    if (count > 0) from.Slice(offset + row[start] * block, count * block).CopyTo(to[(start * block)..]);
+                    Single(from, to, offset, start + count, row.Length);
                 }
-                if (outside)
+            }
+
+            /// <summary>Positions outside the run, one by one.</summary>
+            private void Single(ReadOnlySpan<T> from, Span<T> to, int offset, int first, int end)
+            {
+                int block = step._block;
+                for (int i = first; i < end; i++)
                 {
-                    to.Fill(value);
-                    continue;
+                    int source = step._row[i];
+                    if (block == 1) to[i] = source < 0 ? value : from[offset + source];
+                    else if (source < 0) to.Slice(i * block, block).Fill(value);
+                    else from.Slice(offset + source * block, block).CopyTo(to[(i * block)..]);
                 }
-                for (int i = 0; i < _start; i++) to[i] = _inner[i] < 0 ? value : x[from + _inner[i]];
-                if (_count > 0) x.Slice(from + _inner[_start], _count).CopyTo(to[_start..]);
-                for (int i = _start + _count; i < to.Length; i++) to[i] = _inner[i] < 0 ? value : x[from + _inner[i]];
             }
         }
     }

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+using Octet.Kernels.Layout;
 using Octet.Kernels.Threading;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Tensors;
@@ -94,9 +96,9 @@ internal sealed class Split : Operator
                 if (!c.Wants(piece)) return;
                 int block = blocks[piece], start = 0;
                 for (int i = 0; i < piece; i++) start += blocks[i];
-                ReadOnlySpan<T> from = c.Input<T>(0);
-                Span<T> to = c.Output<T>(piece);
-                for (int row = 0; row < outer; row++) from.Slice(row * width + start, block).CopyTo(to.Slice(row * block, block));
+                if (outer == 0 || block == 0) return;
+                int size = Unsafe.SizeOf<T>();
+                LayoutKernels.CopyRows(c.Input(0).Bytes.Span[(start * size)..], (long)width * size, c.Output(piece).Bytes.Span, (long)block * size, block * size, outer);
             }
         }
     }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using Octet.Kernels.Threading;
 using Octet.Runtime.Tensors;
 
@@ -82,6 +83,10 @@ internal static class Conversion
         return float.IsNaN(x) ? (ushort)((bits >> 16) | 0x40) : (ushort)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
     }
 
+    /// <summary>A number as another number type; see <see cref="Cast"/> for the rules.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TTo Number<TFrom, TTo>(TFrom x) where TFrom : unmanaged, INumber<TFrom> where TTo : unmanaged, INumber<TTo> => BetweenNumbers<TFrom, TTo>.Convert(x);
+
     private interface IConversion<in TFrom, out TTo>
     {
         static abstract TTo Convert(TFrom x);
@@ -101,6 +106,7 @@ internal static class Conversion
 
         private readonly struct Pieces(Tensor x, Tensor y) : IPieces
         {
+            [MethodImpl(MethodImplOptions.AggressiveOptimization)]
             public void Run(int piece, int worker)
             {
                 int start = piece * PieceLength, length = Math.Min(PieceLength, y.Length - start);
@@ -143,7 +149,34 @@ internal static class Conversion
 
     private readonly struct BetweenNumbers<TFrom, TTo> : IConversion<TFrom, TTo> where TFrom : unmanaged, INumber<TFrom> where TTo : unmanaged, INumber<TTo>
     {
-        public static TTo Convert(TFrom x) =>
+        // The generic conversions are long chains of type tests; the pairs that models use are written out, and only one branch remains after compilation.
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static TTo Convert(TFrom x)
+        {
+            if (typeof(TFrom) == typeof(TTo)) return (TTo)(object)x;
+            if (typeof(TTo) == typeof(float))
+            {
+                if (typeof(TFrom) == typeof(byte)) return (TTo)(object)(float)(byte)(object)x;
+                if (typeof(TFrom) == typeof(sbyte)) return (TTo)(object)(float)(sbyte)(object)x;
+                if (typeof(TFrom) == typeof(int)) return (TTo)(object)(float)(int)(object)x;
+                if (typeof(TFrom) == typeof(long)) return (TTo)(object)(float)(long)(object)x;
+                if (typeof(TFrom) == typeof(double)) return (TTo)(object)(float)(double)(object)x;
+                if (typeof(TFrom) == typeof(Half)) return (TTo)(object)(float)(Half)(object)x;
+            }
+            if (typeof(TFrom) == typeof(float))
+            {
+                // These casts saturate and take NaN to 0.
+                if (typeof(TTo) == typeof(int)) return (TTo)(object)(int)(float)(object)x;
+                if (typeof(TTo) == typeof(long)) return (TTo)(object)(long)(float)(object)x;
+                if (typeof(TTo) == typeof(double)) return (TTo)(object)(double)(float)(object)x;
+                if (typeof(TTo) == typeof(Half)) return (TTo)(object)(Half)(float)(object)x;
+            }
+            if (typeof(TFrom) == typeof(long) && typeof(TTo) == typeof(int)) return (TTo)(object)(int)(long)(object)x;
+            if (typeof(TFrom) == typeof(int) && typeof(TTo) == typeof(long)) return (TTo)(object)(long)(int)(object)x;
+            return Any(x);
+        }
+
+        private static TTo Any(TFrom x) =>
             typeof(TFrom) == typeof(float) || typeof(TFrom) == typeof(double) || typeof(TFrom) == typeof(Half) ? TTo.CreateSaturating(x) : TTo.CreateTruncating(x);
     }
 

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Octet.Kernels.Threading;
 using Octet.Runtime.Tensors;
 
@@ -61,6 +62,7 @@ internal sealed class Where : Operator
 
         private readonly struct Pieces(RowPlan plan, Tensor condition, Tensor x, Tensor y, Tensor z) : IPieces
         {
+            [MethodImpl(MethodImplOptions.AggressiveOptimization)]
             public void Run(int piece, int worker)
             {
                 (int first, int rows, int start, int length) = plan.Piece(piece);

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Octet.Kernels.Reduce;
 using Octet.Kernels.Threading;
@@ -34,13 +35,15 @@ internal interface IReduction
 /// <c>noop_with_empty_axes</c> each alone. <c>keepdims</c> (default 1) leaves the axes with extent 1.
 /// </summary>
 /// <remarks>
-/// float32 is summed in float32 by the vector kernel, other floating-point types in float64, integers in int64, each in one fixed order. Axes are an attribute, or input 1 from a version on.
+/// float32 is summed in float32 by the vector kernel (runs below 16 elements in float64), other floating-point types in float64, integers in int64, each in one fixed order. Axes are an attribute, or input 1 from a version on.
 /// </remarks>
 /// <param name="type">Operator type.</param>
 /// <param name="vector">The vector kernel for float32.</param>
 /// <param name="axesInputSince">The version from which on input 1 names the axes.</param>
 internal sealed class Reduce<TReduction>(string type, ReduceOperation vector, int axesInputSince = 18) : Operator where TReduction : struct, IReduction
 {
+    private const int ShortRun = 16;
+
     public override OperatorId Id { get; } = new(type);
 
     public override string Types => "float32, float64, float16, int8…int64, uint8…uint64" + (TReduction.Selects ? ", bool" : "");
@@ -71,13 +74,14 @@ internal sealed class Reduce<TReduction>(string type, ReduceOperation vector, in
         int[] shape = c.InputShape(0);
         long[]? axes = c.Opset < axesInputSince ? c.Attributes.Ints("axes") : c.Has(1) ? c.Required(1).ToInt64Array() : null;
         int[] reduced = Reduced(c, axes, shape.Length);
-        if (c.Element(0) == DataType.Float32)
+        var layout = new ReductionLayout(shape, reduced);
+        bool shortRuns = layout.Summed is [{ Stride: 1, Extent: < ShortRun }];   // a call of the vector kernel each would cost more than the run
+        if (c.Element(0) == DataType.Float32 && !shortRuns)
         {
             var flags = new bool[shape.Length];
             foreach (int axis in reduced) flags[axis] = true;
             return new VectorStep(ReduceKernel.Create(vector, shape, flags, c.Cpu));
         }
-        var layout = new ReductionLayout(shape, reduced);
         return c.Element(0) == DataType.Bool && TReduction.Selects
             ? new ReduceStep<byte, byte, TReduction>(c.Node.OperatorType, layout, byte.MinValue, 1)
             : ElementTypes.Number(c, c.Element(0), new Visitor(c.Node.OperatorType, layout));
@@ -166,7 +170,7 @@ internal sealed class ReductionLayout
 /// <param name="lowest">Result of a maximum of nothing.</param>
 /// <param name="highest">Result of a minimum of nothing.</param>
 internal sealed class ReduceStep<T, TSum, TReduction>(string kernel, ReductionLayout layout, TSum lowest, TSum highest) : Step
-    where T : unmanaged, INumber<T>, IMinMaxValue<T> where TSum : struct, INumber<TSum>, IMinMaxValue<TSum> where TReduction : struct, IReduction
+    where T : unmanaged, INumber<T>, IMinMaxValue<T> where TSum : unmanaged, INumber<TSum>, IMinMaxValue<TSum> where TReduction : struct, IReduction
 {
     private const int PieceLength = 16384;
 
@@ -183,6 +187,7 @@ internal sealed class ReduceStep<T, TSum, TReduction>(string kernel, ReductionLa
 
     private readonly struct Pieces(ReductionLayout layout, Tensor x, Tensor y, TSum lowest, TSum highest) : IPieces
     {
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Run(int piece, int worker)
         {
             ReadOnlySpan<T> from = x.Span<T>();
@@ -209,10 +214,10 @@ internal sealed class ReduceStep<T, TSum, TReduction>(string kernel, ReductionLa
                 for (int row = 0; row < rows; row++)
                 {
                     int at = start + RowOffset(summed, row);
-                    for (int i = 0; i < inner; i++, at += stride) sum = TReduction.Add(sum, TSum.CreateTruncating(from[at]), shift);
+                    for (int i = 0; i < inner; i++, at += stride) sum = TReduction.Add(sum, Conversion.Number<T, TSum>(from[at]), shift);
                 }
                 sum = TReduction.Finish(sum, layout.Count, shift);
-                to[result] = typeof(TSum) == typeof(double) ? T.CreateSaturating(sum) : T.CreateTruncating(sum);
+                to[result] = Conversion.Number<TSum, T>(sum);
             }
         }
 

@@ -90,4 +90,54 @@ internal sealed class MovementTests
         Assert.That(y.Select(piece => piece.Length), Is.EqualTo(new[] { 2, 2, 1 }));
         Assert.That(y[2].Span<float>()[0], Is.EqualTo(5));
     }
+
+    [TestCase(1)]
+    [TestCase(2)]
+    [TestCase(4)]
+    [TestCase(8)]
+    [TestCase(3)]
+    [TestCase(40)]
+    public void NarrowBlocksAreJoinedAndCut(int width)
+    {
+        Tensor a = TestGraph.RandomTensor(1, 50, width), b = TestGraph.RandomTensor(2, 50, 2 * width);
+        Tensor joined = OneNode.Run("Concat", [a, b], new() { ["axis"] = -1 })[0];
+        for (int i = 0; i < joined.Length; i++)
+        {
+            int row = i / (3 * width), column = i % (3 * width);
+            Assert.That(joined.Span<float>()[i], Is.EqualTo(column < width ? a.Span<float>()[row * width + column] : b.Span<float>()[row * 2 * width + column - width]));
+        }
+        Tensor[] cut = OneNode.Run("Split", [joined, Ints(width, 2 * width)], new() { ["axis"] = 1 }, outputs: 2);
+        Assert.That(cut[0].Span<float>().ToArray(), Is.EqualTo(a.Span<float>().ToArray()));
+        Assert.That(cut[1].Span<float>().ToArray(), Is.EqualTo(b.Span<float>().ToArray()));
+    }
+
+    [TestCase("constant")]
+    [TestCase("edge")]
+    [TestCase("reflect")]
+    [TestCase("wrap")]
+    public void PadAgreesWithItsDefinition(string mode)
+    {
+        int[] shape = [3, 4, 5, 2], before = [0, 1, -1, 0], behind = [1, 2, 3, 0];
+        Tensor x = TestGraph.RandomTensor(1, shape);
+        Tensor y = OneNode.Run("Pad", [x, Ints([.. before.Concat(behind).Select(pad => (long)pad)]), Tensor.Scalar(7f)], new() { ["mode"] = mode })[0];
+        Assert.That(y.Shape.ToArray(), Is.EqualTo(new[] { 4, 7, 7, 2 }));
+        for (int i = 0; i < y.Length; i++)
+        {
+            int offset = 0, stride = 1;
+            bool outside = false;
+            for (int axis = 3, rest = i; axis >= 0; axis--)
+            {
+                int n = shape[axis], at = rest % y.Shape[axis] - before[axis];
+                rest /= y.Shape[axis];
+                if (at < 0 || at >= n)
+                {
+                    outside |= mode == "constant";
+                    at = mode switch { "edge" => Math.Clamp(at, 0, n - 1), "reflect" => at < 0 ? -at : 2 * (n - 1) - at, "wrap" => (at + n) % n, _ => 0 };
+                }
+                offset += at * stride;
+                stride *= n;
+            }
+            Assert.That(y.Span<float>()[i], Is.EqualTo(outside ? 7 : x.Span<float>()[offset]), $"element {i}");
+        }
+    }
 }

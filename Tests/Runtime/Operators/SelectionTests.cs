@@ -97,6 +97,15 @@ internal sealed class SelectionTests
     }
 
     [Test]
+    public void ShapesBeyondAnyTensorAreErrors()
+    {
+        Assert.Catch<ModelException>(() => OneNode.Run("Tile", [new Tensor(DataType.UInt8, [8, 8]), Tensor.Create([long.MaxValue, 2L], 2)]));
+        Assert.Catch<ModelException>(() => OneNode.Run("ConstantOfShape", [Tensor.Create([1L << 20, 1L << 20], 2)]));
+        Assert.Catch<ModelException>(() => OneNode.Run("Expand", [new Tensor(DataType.UInt8, [1]), Tensor.Create([1L << 40], 1)]));
+        Assert.Catch<ModelException>(() => OneNode.Run("Pad", [new Tensor(DataType.UInt8, [1]), Tensor.Create([long.MaxValue, long.MaxValue], 2)]));
+    }
+
+    [Test]
     public void GeneratorGivesNumPysNumbers()
     {
         // numpy.random.RandomState(0): random_sample() and, from a fresh one, randn() and randn().
