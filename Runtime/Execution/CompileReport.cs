@@ -1,9 +1,12 @@
+using Octet.Runtime.Passes;
 
 namespace Octet.Runtime.Execution;
 
 /// <summary>What compiling did to a graph, for <c>octet explain</c> and tests.</summary>
 internal sealed class CompileReport
 {
+    /// <summary>What became an integer operator by which rule, and what did not for which reason; null where lowering is off.</summary>
+    public LoweringReport? Lowering { get; set; }
 
     /// <summary>How long compiling took.</summary>
     public TimeSpan Elapsed { get; set; }

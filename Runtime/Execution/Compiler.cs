@@ -26,6 +26,11 @@ internal static class Compiler
 
         Simplifier.Run(graph, planOptions);
         var report = new CompileReport();
+        if (options.Lower)
+        {
+            report.Lowering = new LoweringReport { Disabled = options.DisabledRules };
+            Lowering.Run(graph, planOptions, report.Lowering);
+        }
         report.Elapsed = Stopwatch.GetElapsedTime(start);
         return PlanBuilder.Build(graph, planOptions, report, inputTypes, inner => new GraphRunner(inner, options, planOptions));
     }

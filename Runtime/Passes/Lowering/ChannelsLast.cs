@@ -33,7 +33,7 @@ internal static class ChannelsLast
             c.Editor.SetType(old, Permute(logical, toLast));
             Node? next = c.Graph.Nodes.SkipWhile(candidate => !ReferenceEquals(candidate, node)).Skip(1).FirstOrDefault();
             Value first = c.Editor.Add("Transpose", [old], new AttributeMap { ["perm"] = toFirst }, "", node.Name + "/nchw", next, logical);
-            c.Editor.SetOrigins(first.Producer!, node.Origins);
+            c.Editor.SetOrigins(first.Producer!, []);
             foreach (Use use in readers) c.Editor.SetInput(use.Node, use.Index, first);
             for (int i = 0; i < c.Graph.Outputs.Count; i++)
                 if (ReferenceEquals(c.Graph.Outputs[i], old)) c.Editor.SetOutput(i, first);
@@ -44,7 +44,7 @@ internal static class ChannelsLast
     private static Value Transpose(LoweringContext c, Value value, long[] perm, Node place)
     {
         Value moved = c.Editor.Add("Transpose", [value], new AttributeMap { ["perm"] = perm }, "", place.Name + "/nhwc", place, Permute(value.Type, perm));
-        c.Editor.SetOrigins(moved.Producer!, place.Origins);
+        c.Editor.SetOrigins(moved.Producer!, []);
         return moved;
     }
 
