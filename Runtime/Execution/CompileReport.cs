@@ -1,3 +1,4 @@
+using Octet.Runtime.Passes;
 using Octet.Runtime.Rewriting;
 
 namespace Octet.Runtime.Execution;
@@ -5,6 +6,9 @@ namespace Octet.Runtime.Execution;
 /// <summary>What compiling did to a graph, for <c>octet explain</c> and tests.</summary>
 internal sealed class CompileReport
 {
+    /// <summary>What became an integer operator by which rule, and what did not for which reason; null where lowering is off.</summary>
+    public LoweringReport? Lowering { get; set; }
+
     /// <summary>What each fusion rule did or refused to do, in order.</summary>
     public List<RewriteReport> Rewrites { get; } = [];
 

@@ -28,6 +28,11 @@ internal static class Compiler
         Simplifier.Run(graph, planOptions);
         if (PromoteHalf.Run(graph, planOptions)) Simplifier.Run(graph, planOptions);
         var report = new CompileReport();
+        if (options.Lower)
+        {
+            report.Lowering = new LoweringReport { Disabled = options.DisabledRules };
+            Lowering.Run(graph, planOptions, report.Lowering);
+        }
         if (options.Fuse) Fusion.Run(graph, new RewriteOptions { Disabled = options.DisabledRules, Observed = options.KeepValues }, report.Rewrites);
         if (options.ChannelsLast) Layout.Run(graph);
         report.Elapsed = Stopwatch.GetElapsedTime(start);

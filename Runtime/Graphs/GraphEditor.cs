@@ -130,6 +130,14 @@ public sealed class GraphEditor
     /// <summary>Records which original nodes a node stands for.</summary>
     public void SetOrigins(Node node, IEnumerable<string> origins) => node.Origins = [.. origins.Distinct(StringComparer.Ordinal)];
 
+    /// <summary>Gives a node another name, made unique where it is taken.</summary>
+    public void Rename(Node node, string name)
+    {
+        if (node.Name == name) return;
+        _nodeNames.Remove(node.Name);
+        node.Name = UniqueNodeName(name);
+    }
+
     /// <summary>Gives a value another name, made unique where it is taken.</summary>
     public void Rename(Value value, string name)
     {

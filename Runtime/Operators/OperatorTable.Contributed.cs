@@ -4,6 +4,8 @@ internal static partial class OperatorTable
 {
     private static Operator[] Contributed() =>
     [
+        new QuantizeLinear(Operator.MicrosoftDomain),
+        new DequantizeLinear(Operator.MicrosoftDomain),
         new QLinearElementwise("QLinearAdd", multiply: false),
         new QLinearElementwise("QLinearMul", multiply: true),
         new QLinearPointwise("QLinearSigmoid", QLinearPointwise.Sigmoid),

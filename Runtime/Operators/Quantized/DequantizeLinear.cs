@@ -7,11 +7,12 @@ namespace Octet.Runtime.Operators;
 /// <summary>ONNX <c>DequantizeLinear</c>: <c>y = (x − x_zero_point) · x_scale</c>.</summary>
 /// <remarks>
 /// Per tensor, per axis and blocked; scale and zero point may be computed at run time. One subtraction in integers, one multiplication in float32.
+/// <c>com.microsoft</c> has the same operator under the same name.
 /// Spec: https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html
 /// </remarks>
-internal sealed class DequantizeLinear : Operator
+internal sealed class DequantizeLinear(string domain = "") : Operator
 {
-    public override OperatorId Id => new("DequantizeLinear", Since: 10);
+    public override OperatorId Id => new("DequantizeLinear", domain, domain.Length == 0 ? 10 : 1);
 
     public override string Types => "int8, uint8, int16, uint16, int32, int4, uint4, int2, uint2 → float32";
 

@@ -8,11 +8,12 @@ namespace Octet.Runtime.Operators;
 /// <remarks>
 /// Per tensor, per axis and blocked; scale and zero point may be computed at run time. The output type is that of the zero point,
 /// else <c>output_dtype</c>, else uint8. NaN quantizes to the zero point.
+/// <c>com.microsoft</c> has the same operator under the same name.
 /// Spec: https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html
 /// </remarks>
-internal sealed class QuantizeLinear : Operator
+internal sealed class QuantizeLinear(string domain = "") : Operator
 {
-    public override OperatorId Id => new("QuantizeLinear", Since: 10);
+    public override OperatorId Id => new("QuantizeLinear", domain, domain.Length == 0 ? 10 : 1);
 
     public override string Types => "float32, int32 → int8, uint8, int16, uint16, int4, uint4, int2, uint2";
 

@@ -63,7 +63,7 @@ internal static class ConstantFolding
     private static bool IsCandidate(Node node, out Operator? op)
     {
         op = null;
-        if (node.Is("DequantizeLinear") || node.Outputs.Count == 0 || node.Attributes.Subgraphs.Any()) return false;
+        if (node.OperatorType == "DequantizeLinear" || node.Outputs.Count == 0 || node.Attributes.Subgraphs.Any()) return false;
         long read = 0;
         foreach (Value? input in node.Inputs)
         {

@@ -1,0 +1,56 @@
+using Octet.Kernels.Geometry;
+using Octet.Runtime.Graphs;
+using Octet.Runtime.Tensors;
+
+namespace Octet.Runtime.Operators;
+
+/// <summary><c>octet.QAveragePool</c> and <c>octet.QGlobalAveragePool</c> on bytes, channels-last.</summary>
+/// <remarks>
+/// x is <c>[N, spatial…, C]</c>; attributes are those of average pooling (kernel_shape, strides, pads, dilations, ceil_mode, count_include_pad) without
+/// auto_pad, and x_scale, x_zero_point, y_scale, y_zero_point. n counts the elements of a window:
+/// <code>y = clamp(round(Σ (x − zx) · (sx / (n·sy))) + zy, 0, 255)</code>
+/// </remarks>
+internal sealed class QAveragePool(string type, bool global) : Operator
+{
+    public override OperatorId Id => new(type, OctetDomain);
+
+    public override string Types => "uint8";
+
+    public override string IntegerForm => "itself";
+
+    public override void Infer(InferContext c)
+    {
+        c.Expect(0, DataType.UInt8);
+        if (c.Shape(0) is not { } x)
+        {
+            c.SetUnknownShape(0, DataType.UInt8);
+            return;
+        }
+        if (x.Length < 3) throw c.Error($"the data has {x.Length} axes", "batch, at least one spatial axis, channels");
+        Dim[] spatial = new Dim[x.Length - 2];
+        if (global) Array.Fill(spatial, 1);
+        else spatial = WindowReader.Infer(c, x.AsSpan()[1..^1], Array.ConvertAll(Window(c), extent => (Dim)extent));
+        c.Set(0, DataType.UInt8, [x[0], .. spatial, x[^1]]);
+    }
+
+    public override Step Plan(PlanContext c)
+    {
+        int[] x = c.InputShape(0), spatial = x[1..^1];
+        if (spatial.Length > 3) throw c.Unsupported($"{spatial.Length} spatial axes", "at most three");
+        WindowAxis[] axes = global
+            ? Array.ConvertAll(spatial, extent => new WindowAxis(extent, Math.Max(1, extent), 1, 1, 0, 0, 1))
+            : WindowReader.Read(c, spatial, Array.ConvertAll(Window(c), extent => checked((int)extent)));
+        var windows = new AverageWindows(x[0], x[^1], axes, c.Attributes.Int("count_include_pad") != 0, channelsLast: true);
+        return new PoolStep(windows, c.Attributes.Float("x_scale"), c.Attributes.Float("y_scale"),
+            checked((int)c.Attributes.Int("x_zero_point")), checked((int)c.Attributes.Int("y_zero_point")));
+    }
+
+    private static long[] Window(NodeContext c) => c.Attributes.Ints("kernel_shape") ?? throw c.Error("kernel_shape is missing", "a pool names its window");
+
+    private sealed class PoolStep(AverageWindows windows, float xScale, float yScale, int xZero, int yZero) : Step
+    {
+        public override string Kernel => "quantized average";
+
+        public override void Run(StepContext c) => windows.Run(c.Input<byte>(0), c.Output<byte>(0), 0, xZero, yZero, xScale, yScale);
+    }
+}

@@ -1,0 +1,54 @@
+using Octet.Runtime.Graphs;
+using Octet.Runtime.Tensors;
+
+namespace Octet.Runtime.Operators;
+
+/// <summary><c>octet.QTable</c>: <c>y = table[x]</c> on bytes: any pointwise function, or a change of scale.</summary>
+/// <remarks>Attribute table: a uint8 tensor of 256 elements.</remarks>
+internal sealed class QTable : Operator
+{
+    public override OperatorId Id => new("QTable", OctetDomain);
+
+    public override string Types => "uint8";
+
+    public override string IntegerForm => "itself";
+
+    public override void Infer(InferContext c)
+    {
+        c.Expect(0, DataType.UInt8);
+        c.Set(0, c.Type(0));
+    }
+
+    public override Step Plan(PlanContext c)
+    {
+        Tensor table = c.Attributes.Tensor("table") ?? throw c.Error("table is missing", "table holds 256 bytes");
+        if (table.Type != DataType.UInt8 || table.Length != 256) throw c.Error($"table is {table}", "table holds 256 bytes");
+        byte[] entries = table.Span<byte>().ToArray();
+        return Step.From("table", run =>
+        {
+            ReadOnlySpan<byte> x = run.Input<byte>(0);
+            Span<byte> y = run.Output<byte>(0);
+            for (int i = 0; i < x.Length; i++) y[i] = entries[x[i]];
+        }, inPlaceInput: 0);
+    }
+}
+
+/// <summary><c>octet.FlipSign</c>: <c>y = x XOR 0x80</c>, which turns int8 into uint8 with the zero point moved by 128, and back.</summary>
+internal sealed class FlipSign : Operator
+{
+    public override OperatorId Id => new("FlipSign", OctetDomain);
+
+    public override string Types => "int8, uint8";
+
+    public override string IntegerForm => "itself";
+
+    public override void Infer(InferContext c) =>
+        c.Set(0, c.Type(0) with { Element = c.Expect(0, DataType.UInt8, DataType.Int8) == DataType.Int8 ? DataType.UInt8 : DataType.Int8 });
+
+    public override Step Plan(PlanContext c) => Step.From("flip sign", run =>
+    {
+        ReadOnlySpan<byte> x = run.Input<byte>(0);
+        Span<byte> y = run.Output<byte>(0);
+        for (int i = 0; i < x.Length; i++) y[i] = (byte)(x[i] ^ 0x80);
+    }, inPlaceInput: 0);
+}

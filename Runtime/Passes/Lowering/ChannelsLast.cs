@@ -1,0 +1,61 @@
+using Octet.Runtime.Graphs;
+using Octet.Runtime.Tensors;
+
+namespace Octet.Runtime.Passes;
+
+/// <summary>The last step: <c>octet.QConv</c> and the quantized pools read and write channels-last, with a Transpose on every side.</summary>
+/// <remarks>The layout pass moves the transposes and cancels them against each other.</remarks>
+internal static class ChannelsLast
+{
+    /// <summary>Marks a node that is channels-last already while the lowering runs; removed here.</summary>
+    public const string Flag = "channels_last";
+
+    /// <summary>Wraps every image operator of the graph.</summary>
+    public static void Run(LoweringContext c)
+    {
+        foreach (Node node in c.Graph.Nodes.ToArray())
+        {
+            bool conv = LoweringContext.IsLowered(node, "QConv");
+            if (!conv && !LoweringContext.IsLowered(node, "QAveragePool") && !LoweringContext.IsLowered(node, "QGlobalAveragePool")) continue;
+            if (node.Attributes.Contains(Flag))
+            {
+                c.Editor.SetAttribute(node, Flag, null);
+                continue;
+            }
+            int rank = conv ? node.Inputs[1]!.Constant!.Rank : node.Inputs[0]!.Type.Rank;
+            long[] toLast = [0, .. Enumerable.Range(2, rank - 2).Select(axis => (long)axis), 1], toFirst = [0, rank - 1, .. Enumerable.Range(1, rank - 2).Select(axis => (long)axis)];
+            c.Editor.SetInput(node, 0, Transpose(c, node.Inputs[0]!, toLast, node));
+            if (conv && node.Input(Operators.LayerEpilogue.Sum) is { } sum) c.Editor.SetInput(node, Operators.LayerEpilogue.Sum, Transpose(c, sum, toLast, node));
+
+            Value old = node.Output;
+            Use[] readers = [.. old.Uses];
+            TensorType logical = old.Type;
+            c.Editor.SetType(old, Permute(logical, toLast));
+            Node? next = c.Graph.Nodes.SkipWhile(candidate => !ReferenceEquals(candidate, node)).Skip(1).FirstOrDefault();
+            Value first = c.Editor.Add("Transpose", [old], new AttributeMap { ["perm"] = toFirst }, "", node.Name + "/nchw", next, logical);
+            c.Editor.SetOrigins(first.Producer!, []);
+            foreach (Use use in readers) c.Editor.SetInput(use.Node, use.Index, first);
+            for (int i = 0; i < c.Graph.Outputs.Count; i++)
+                if (ReferenceEquals(c.Graph.Outputs[i], old)) c.Editor.SetOutput(i, first);
+            foreach (Graph inner in c.Graph.Nodes.SelectMany(candidate => candidate.Attributes.Subgraphs)) RedirectOutputs(inner, old, first);
+        }
+    }
+
+    private static Value Transpose(LoweringContext c, Value value, long[] perm, Node place)
+    {
+        Value moved = c.Editor.Add("Transpose", [value], new AttributeMap { ["perm"] = perm }, "", place.Name + "/nhwc", place, Permute(value.Type, perm));
+        c.Editor.SetOrigins(moved.Producer!, []);
+        return moved;
+    }
+
+    private static TensorType Permute(TensorType type, long[] perm) =>
+        type.Shape is { } shape ? new TensorType(type.Element, [.. perm.Select(axis => shape[(int)axis])]) : type;
+
+    private static void RedirectOutputs(Graph graph, Value old, Value replacement)
+    {
+        var editor = new GraphEditor(graph);
+        for (int i = 0; i < graph.Outputs.Count; i++)
+            if (ReferenceEquals(graph.Outputs[i], old)) editor.SetOutput(i, replacement);
+        foreach (Graph inner in graph.Nodes.SelectMany(node => node.Attributes.Subgraphs)) RedirectOutputs(inner, old, replacement);
+    }
+}

@@ -1,0 +1,96 @@
+using Octet.Runtime.Graphs;
+using Octet.Runtime.Tensors;
+
+namespace Octet.Runtime.Passes;
+
+/// <summary><c>Q([clamp](Add | Sub | Mul of two dequantized tensors))</c> → QAdd or QMul. A subtraction is an addition with a negative scale.</summary>
+internal sealed class QuantizePair : LoweringRule
+{
+    public override string Name => "quantize-pair";
+
+    public override LoweringResult Apply(Node node, LoweringContext c)
+    {
+        bool multiply = node.Is("Mul"), subtract = node.Is("Sub");
+        if (!multiply && !subtract && !node.Is("Add") && !(node.Is("Sum") && node.Inputs.Count == 2)) return LoweringResult.None;
+        if (LoweringContext.Source(node.Inputs[0]) is not { } a) return LoweringResult.Refuse(LoweringContext.WhyNoSource(node.Inputs[0], "its left operand"));
+        if (LoweringContext.Source(node.Inputs[1]) is not { } b) return LoweringResult.Refuse(LoweringContext.WhyNoSource(node.Inputs[1], "its right operand"));
+        if (Clamps.ToQuantize(c, node.Output) is not var (quantize, grid, low, high, between)) return LoweringResult.Refuse("its result is not quantized, or is read in float as well");
+        float factor = multiply ? a.Grid.Scale * b.Grid.Scale / grid.Scale : a.Grid.Scale / grid.Scale, other = b.Grid.Scale / grid.Scale;
+        if (!(factor <= Kernels.Requantize.QEpilogue.LargestMultiplier && other <= Kernels.Requantize.QEpilogue.LargestMultiplier)) return LoweringResult.Refuse("the ratio of its scales is out of range");
+        var attributes = new AttributeMap
+        {
+            ["a_scale"] = a.Grid.Scale, ["a_zero_point"] = (long)a.Grid.ZeroPoint,
+            ["b_scale"] = subtract ? -b.Grid.Scale : b.Grid.Scale, ["b_zero_point"] = (long)b.Grid.ZeroPoint,
+            ["y_scale"] = grid.Scale, ["y_zero_point"] = (long)grid.ZeroPoint, ["lo"] = (long)low, ["hi"] = (long)high,
+        };
+        c.Replace(quantize.Output, c.Add(multiply ? "QMul" : "QAdd", [c.Bytes(a), c.Bytes(b)], attributes, quantize, quantize.Output.Type, [node, .. between]));
+        return LoweringResult.Done;
+    }
+}
+
+/// <summary><c>Q(AveragePool | GlobalAveragePool | ReduceMean over the spatial axes)</c> of dequantized data → QAveragePool or QGlobalAveragePool.</summary>
+internal sealed class QuantizeAverage : LoweringRule
+{
+    public override string Name => "quantize-average";
+
+    public override LoweringResult Apply(Node node, LoweringContext c)
+    {
+        bool window = node.Is("AveragePool"), mean = node.Is("ReduceMean");
+        if (!window && !mean && !node.Is("GlobalAveragePool")) return LoweringResult.None;
+        if (LoweringContext.Source(node.Inputs[0]) is not { } source) return LoweringResult.Refuse(LoweringContext.WhyNoSource(node.Inputs[0], "its data"));
+        if (Clamps.ToQuantize(c, node.Output) is not var (quantize, grid, low, high, between) || between.Length > 0) return LoweringResult.Refuse("its result is not quantized, or is read in float as well");
+        int rank = node.Inputs[0]!.Type.Rank;
+        if (rank is < 3 or > 5) return LoweringResult.Refuse(rank < 0 ? "its rank is not known" : $"its data has {rank} axes");
+
+        var attributes = new AttributeMap
+        {
+            ["x_scale"] = source.Grid.Scale, ["x_zero_point"] = (long)source.Grid.ZeroPoint, ["y_scale"] = grid.Scale, ["y_zero_point"] = (long)grid.ZeroPoint,
+        };
+        if (window)
+        {
+            if (node.Attributes.Ints("kernel_shape") is not { } kernel || kernel.Length != rank - 2) return LoweringResult.Refuse("kernel_shape does not fit");
+            if (Layers.Window(node, Array.ConvertAll(kernel, extent => (int)extent), attributes) is { } problem) return LoweringResult.Refuse(problem);
+            attributes["kernel_shape"] = kernel;
+            attributes["count_include_pad"] = node.Attributes.Int("count_include_pad");
+            if (node.Attributes.String("auto_pad", "NOTSET") is "NOTSET" or "") attributes["ceil_mode"] = node.Attributes.Int("ceil_mode");
+            c.Replace(quantize.Output, c.Add("QAveragePool", [c.Bytes(source)], attributes, quantize, quantize.Output.Type, [node]));
+            return LoweringResult.Done;
+        }
+
+        TensorType kept = quantize.Output.Type;
+        if (mean)
+        {
+            if (Axes(node, rank) is not { } axes) return LoweringResult.Refuse("its axes are computed at run time");
+            bool channelsLast = axes.SequenceEqual(Enumerable.Range(1, rank - 2));
+            if (!channelsLast && !axes.SequenceEqual(Enumerable.Range(2, rank - 2))) return LoweringResult.Refuse("it does not average exactly the spatial axes");
+            if (channelsLast) attributes[ChannelsLast.Flag] = 1L;
+            Dim[] shape = [.. node.Inputs[0]!.Type.Shape!.Value];
+            foreach (int axis in axes) shape[axis] = 1;
+            kept = new TensorType(DataType.UInt8, shape);
+        }
+        if (kept.Equals(quantize.Output.Type))
+        {
+            c.Replace(quantize.Output, c.Add("QGlobalAveragePool", [c.Bytes(source)], attributes, quantize, kept, [node]));
+            return LoweringResult.Done;
+        }
+        if (!quantize.Output.Type.IsConcrete) return LoweringResult.Refuse("its extents are not known");
+        Value pooled = c.Add("QGlobalAveragePool", [c.Bytes(source)], attributes, quantize, kept, [node]);
+        long[] target = Array.ConvertAll(quantize.Output.Type.ConcreteShape(), extent => (long)extent);
+        Value dropped = c.Add("Reshape", [pooled, c.Editor.AddConstant(node.Name + "/shape", Tensor.Create(target, target.Length))], new AttributeMap { ["allowzero"] = 1L }, quantize, quantize.Output.Type, [node], "");
+        c.Replace(quantize.Output, dropped);
+        return LoweringResult.Done;
+    }
+
+    /// <summary>The reduced axes in ascending order, or null where they are not constant.</summary>
+    private static int[]? Axes(Node node, int rank)
+    {
+        long[]? axes = node.Attributes.Ints("axes");
+        if (node.Input(1) is { } input)
+        {
+            if (input.Constant is null) return null;
+            axes = input.Constant.ToInt64Array();
+        }
+        if (axes is null || axes.Length == 0) return node.Attributes.Int("noop_with_empty_axes") != 0 ? [] : [.. Enumerable.Range(0, rank)];
+        return [.. axes.Select(axis => (int)(axis < 0 ? axis + rank : axis)).Order()];
+    }
+}
