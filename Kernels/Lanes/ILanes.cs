@@ -128,4 +128,7 @@ internal unsafe interface ILanes<V> where V : unmanaged
 
     /// <summary>Writes integral values in (−2³¹, 2³¹) as 32-bit integers.</summary>
     static abstract void Store32(V value, int* target);
+
+    /// <summary>Asks for the cache line at <paramref name="address"/> in L2; any address is allowed, and it is only a hint.</summary>
+    static abstract void Prefetch(void* address);
 }

@@ -170,6 +170,12 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<float>>
         Vector256.ConvertToInt32Native(value).Store(target);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Prefetch(void* address)
+    {
+        if (Sse.IsSupported) Sse.Prefetch1(address);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Vector256<float> a) =>
         Lanes128.Sum(a.GetLower() + a.GetUpper());
 

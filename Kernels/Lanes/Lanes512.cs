@@ -158,6 +158,12 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<float>>
         Vector512.ConvertToInt32Native(value).Store(target);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Prefetch(void* address)
+    {
+        if (Sse.IsSupported) Sse.Prefetch1(address);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Vector512<float> a) =>
         Lanes256.Sum(a.GetLower() + a.GetUpper());
 

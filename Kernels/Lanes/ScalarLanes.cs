@@ -136,5 +136,10 @@ internal readonly unsafe struct ScalarLanes : ILanes<float>
     public static void Store32(float value, int* target) => *target = (int)value;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Prefetch(void* address)
+    {
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int Bits(float a) => BitConverter.SingleToInt32Bits(a);
 }

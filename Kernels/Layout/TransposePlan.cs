@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using Octet.Kernels.Threading;
 
 namespace Octet.Kernels.Layout;
@@ -174,6 +175,7 @@ internal sealed unsafe class TransposePlan
         }
 
         /// <summary><c>y[c · yColumn + r] = x[r · xRow + c]</c> in blocks.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void Matrix<T>(T* x, T* y, int rows) where T : unmanaged
         {
             nint xRow = Plan._xRow, yColumn = Plan._yColumn;
@@ -190,9 +192,19 @@ internal sealed unsafe class TransposePlan
                         for (; c <= c1 - 4; c += 4)
                         {
                             int r = r0;
-                            for (; r <= r1 - 4; r += 4) Four((float*)x + r * xRow + c, xRow, (float*)y + c * yColumn + r, yColumn);
+                            for (; r <= r1 - 4; r += 4) TransposeBlocks.Four((float*)x + r * xRow + c, xRow, (float*)y + c * yColumn + r, yColumn);
                             for (; r < r1; r++)
                                 for (int i = c; i < c + 4; i++) y[i * yColumn + r] = x[r * xRow + i];
+                        }
+                    }
+                    if (sizeof(T) == 1 && Sse2.IsSupported)
+                    {
+                        for (; c <= c1 - 8; c += 8)
+                        {
+                            int r = r0;
+                            for (; r <= r1 - 8; r += 8) TransposeBlocks.Eight((byte*)x + r * xRow + c, xRow, (byte*)y + c * yColumn + r, yColumn);
+                            for (; r < r1; r++)
+                                for (int i = c; i < c + 8; i++) y[i * yColumn + r] = x[r * xRow + i];
                         }
                     }
                     for (; c < c1; c++)
@@ -200,30 +212,5 @@ internal sealed unsafe class TransposePlan
                 }
             }
         }
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static void Four(float* x, nint xRow, float* y, nint yColumn)
-        {
-            Vector128<float> a = Vector128.Load(x), b = Vector128.Load(x + xRow), c = Vector128.Load(x + 2 * xRow), d = Vector128.Load(x + 3 * xRow);
-            Vector128<float> ab0 = Interleave(a, b, false), ab1 = Interleave(a, b, true);   // a0 b0 a1 b1 · a2 b2 a3 b3
-            Vector128<float> cd0 = Interleave(c, d, false), cd1 = Interleave(c, d, true);
-            Pair(ab0, cd0, false).Store(y);
-            Pair(ab0, cd0, true).Store(y + yColumn);
-            Pair(ab1, cd1, false).Store(y + 2 * yColumn);
-            Pair(ab1, cd1, true).Store(y + 3 * yColumn);
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static Vector128<float> Interleave(Vector128<float> a, Vector128<float> b, bool high)
-        {
-            if (System.Runtime.Intrinsics.X86.Sse.IsSupported)
-                return high ? System.Runtime.Intrinsics.X86.Sse.UnpackHigh(a, b) : System.Runtime.Intrinsics.X86.Sse.UnpackLow(a, b);
-            int i = high ? 2 : 0;
-            return Vector128.Create(a[i], b[i], a[i + 1], b[i + 1]);
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static Vector128<float> Pair(Vector128<float> a, Vector128<float> b, bool high) =>
-            high ? Vector128.Create(a.GetUpper(), b.GetUpper()) : Vector128.Create(a.GetLower(), b.GetLower());
     }
 }

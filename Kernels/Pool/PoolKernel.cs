@@ -285,8 +285,44 @@ internal static unsafe class PoolLoop<TLanes, V> where TLanes : struct, ILanes<V
     {
         T* y = (T*)t->Y;
         int c = 0;
+        if (t->Operation == PoolOperation.Max && t->Count > 0)
+        {
+            if (TLanes.Count == Lanes512.Count)
+                for (; c <= t->Channels - Vector512<T>.Count; c += Vector512<T>.Count) Max512<T>(t, c).Store(y + c);
+            if (TLanes.Count >= Lanes256.Count)
+                for (; c <= t->Channels - Vector256<T>.Count; c += Vector256<T>.Count) Max256<T>(t, c).Store(y + c);
+            if (TLanes.Count >= Lanes128.Count)
+                for (; c <= t->Channels - Vector128<T>.Count; c += Vector128<T>.Count) Max128<T>(t, c).Store(y + c);
+        }
         for (; c <= t->Channels - TLanes.Count; c += TLanes.Count) TType.Store<TLanes, V>(Pixel<TLanes, V, TType, T>(t, c), y + c);
         for (; c < t->Channels; c++) TType.Store<ScalarLanes, float>(Pixel<ScalarLanes, float, TType, T>(t, c), y + c);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<T> Max512<T>(PoolArguments* t, int c) where T : unmanaged
+    {
+        nint* taps = t->Taps;
+        Vector512<T> max = Vector512.Load((T*)taps[0] + c);
+        for (int i = 1; i < t->Count; i++) max = Vector512.Max(max, Vector512.Load((T*)taps[i] + c));
+        return max;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<T> Max256<T>(PoolArguments* t, int c) where T : unmanaged
+    {
+        nint* taps = t->Taps;
+        Vector256<T> max = Vector256.Load((T*)taps[0] + c);
+        for (int i = 1; i < t->Count; i++) max = Vector256.Max(max, Vector256.Load((T*)taps[i] + c));
+        return max;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<T> Max128<T>(PoolArguments* t, int c) where T : unmanaged
+    {
+        nint* taps = t->Taps;
+        Vector128<T> max = Vector128.Load((T*)taps[0] + c);
+        for (int i = 1; i < t->Count; i++) max = Vector128.Max(max, Vector128.Load((T*)taps[i] + c));
+        return max;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

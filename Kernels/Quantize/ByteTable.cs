@@ -1,3 +1,8 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using Octet.Kernels.Cpu;
+using Octet.Kernels.Lanes;
 using Octet.Kernels.Threading;
 
 namespace Octet.Kernels.Quantize;
@@ -14,15 +19,16 @@ internal static unsafe class ByteTable
     /// <param name="x">Arguments; signed bytes index by their bits.</param>
     /// <param name="table">256 values.</param>
     /// <param name="y">Receives as many values; may be x itself.</param>
+    /// <param name="cpu">The CPU.</param>
     /// <param name="p">Threads.</param>
     /// <exception cref="ArgumentException">The table has not 256 entries, or y is shorter than x.</exception>
-    public static void Run(ReadOnlySpan<byte> x, ReadOnlySpan<byte> table, Span<byte> y, Parallelism p)
+    public static void Run(ReadOnlySpan<byte> x, ReadOnlySpan<byte> table, Span<byte> y, CpuFeatures cpu, Parallelism p)
     {
         if (table.Length != Length) throw new ArgumentException($"the table has {table.Length} entries; rule: 256", nameof(table));
         if (y.Length < x.Length) throw new ArgumentException($"y has {y.Length} elements but x has {x.Length}", nameof(y));
         fixed (byte* xp = x, tp = table, yp = y)
         {
-            var work = new Pieces { X = xp, Table = tp, Y = yp, Total = x.Length };
+            var work = new Pieces { X = xp, Table = tp, Y = yp, Total = x.Length, Width = VectorWidths.Select(cpu) };
             p.For(ref work, (x.Length + PieceLength - 1) / PieceLength);
         }
     }
@@ -31,11 +37,14 @@ internal static unsafe class ByteTable
     {
         public byte* X, Table, Y;
         public int Total;
+        public VectorWidth Width;
 
         public readonly void Run(int piece, int worker)
         {
             nint i = (nint)piece * PieceLength, end = Math.Min(Total, i + PieceLength);
             byte* x = X, table = Table, y = Y;
+            if (Width == VectorWidth.V512) i = Wide512(x, table, y, i, end);
+            else if (Width == VectorWidth.V256) i = Wide256(x, table, y, i, end);
             for (; i <= end - 8; i += 8)
             {
                 ulong source = *(ulong*)(x + i);
@@ -45,5 +54,49 @@ internal static unsafe class ByteTable
             }
             for (; i < end; i++) y[i] = table[x[i]];
         }
+    }
+
+    /// <summary>
+    /// The table as 16 rows of 16, each looked up by VPSHUFB: <c>x − 16·row</c>, raised by 112 with saturation, keeps its low four bits and stays
+    /// below 128 only within the row, and an index of 128 or more gives 0.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static nint Wide512(byte* x, byte* table, byte* y, nint i, nint end)
+    {
+        Vector512<byte> raise = Vector512.Create((byte)112), sixteen = Vector512.Create((byte)16);
+        for (; i <= end - 64; i += 64)
+        {
+            Vector512<byte> index = Vector512.Load(x + i), result = default;
+            for (int row = 0; row < Length; row += 16)
+            {
+                Vector512<byte> entries = Avx512F.BroadcastVector128ToVector512((int*)(table + row)).AsByte();
+                result |= Avx512BW.Shuffle(entries, Avx512BW.AddSaturate(index, raise));
+                index -= sixteen;
+            }
+            result.Store(y + i);
+        }
+        return i;
+    }
+
+    /// <summary>
+    /// The table as 16 rows of 16, each looked up by VPSHUFB: <c>x − 16·row</c>, raised by 112 with saturation, keeps its low four bits and stays
+    /// below 128 only within the row, and an index of 128 or more gives 0.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static nint Wide256(byte* x, byte* table, byte* y, nint i, nint end)
+    {
+        Vector256<byte> raise = Vector256.Create((byte)112), sixteen = Vector256.Create((byte)16);
+        for (; i <= end - 32; i += 32)
+        {
+            Vector256<byte> index = Vector256.Load(x + i), result = default;
+            for (int row = 0; row < Length; row += 16)
+            {
+                Vector256<byte> entries = Avx2.BroadcastVector128ToVector256((int*)(table + row)).AsByte();
+                result |= Avx2.Shuffle(entries, Avx2.AddSaturate(index, raise));
+                index -= sixteen;
+            }
+            result.Store(y + i);
+        }
+        return i;
     }
 }

@@ -151,6 +151,7 @@ internal sealed unsafe class SConvIndirect
             for (int i = 0; i < tileCount; i++)
             {
                 TileAt* tile = tiles + i;
+                tiler.Prefetch(b, b + (nint)_kernel.Nr * w.K, (nint)w.K * _kernel.PanelWidth(columns), i, tileCount);
                 float* sum = work.Sum == null ? null : work.Sum + tile->Pixel * work.SumStride + channel;
                 tiler.Run(pointers + tile->Pointers, (int)tile->Rows, b, channel, columns, sum, (nint)work.SumStride * _w.OutStep,
                     work.Y + tile->Pixel * work.YStride + channel, (nint)work.YStride * _w.OutStep);

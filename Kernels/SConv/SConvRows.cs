@@ -109,6 +109,7 @@ internal sealed unsafe class SConvRows
         var tiler = new SGemmTiler(kernel, work.Epilogue, h.Kernel, depth, spare);
         int tiles = (w.Output + kernel.Mr - 1) / kernel.Mr;
         int step = w.Stride * channels;
+        tiler.Prefetch(_weights.Panels, _weights.Panels, 0, 0, 1);
         for (int line = 0; line < lines; line++)
         {
             nint linePixel = ((nint)plane * h.Output + firstLine + line) * w.Output;

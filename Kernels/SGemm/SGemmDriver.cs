@@ -4,13 +4,16 @@ namespace Octet.Kernels.SGemm;
 
 /// <summary>Float32 matrix products: cuts the rows and columns into blocks, pieces and tiles. Start reading at <see cref="Run"/>.</summary>
 /// <remarks>
-/// Rows of A are read in place. Nothing is cut along K, so each output is one chain of additions in ascending k and the result
-/// depends neither on threads nor on tiles.
+/// Rows of A are read in place. A deep product of many rows is cut along K as well, and the output holds the running sums meanwhile; storing
+/// and loading a float changes nothing, so each output is one chain of additions in ascending k whatever the cuts, tiles and threads.
 /// </remarks>
 internal static unsafe class SGemmDriver
 {
-    /// <summary>Bytes of A that a block of rows may span, so that it stays in half of a small L2 while panels of B pass.</summary>
-    private const int BlockBytes = 256 * 1024;
+    /// <summary>Bytes of A that a block of rows may span in one block of the depth, so that it stays in a 512 KiB L2 while panels of B pass.</summary>
+    private const int BlockBytes = 384 * 1024;
+
+    /// <summary>Depth of a block: a panel of B of that depth is at most 96 KiB.</summary>
+    private const int BlockDepth = 768;
 
     /// <summary>Multiply-accumulates below which a piece is not worth handing to another thread: about 10 µs.</summary>
     private const long PieceWork = 1 << 19;
@@ -77,6 +80,7 @@ internal static unsafe class SGemmDriver
         public nint YStride;
 
         private int _blockRows;
+        private int _blockDepth;
         private int _blocks;
         private int _groupPanels;
         private int _groups;
@@ -86,7 +90,10 @@ internal static unsafe class SGemmDriver
         public void Cut(int workers)
         {
             int panelCount = SGemmPacking.Panels(n, kernel), mr = kernel.Mr;
-            int rows = (int)Math.Clamp(BlockBytes / Math.Max(1, (long)k * sizeof(float)) / mr * mr, 4 * mr, 64 * mr);
+            // Few rows read B once anyway; a sum operand may lie in the output, which then cannot hold running sums.
+            int cuts = M <= 4 * mr || Sum != null ? 1 : (k + BlockDepth - 1) / BlockDepth;
+            _blockDepth = Math.Max(1, (k + cuts - 1) / Math.Max(1, cuts));
+            int rows = (int)Math.Clamp(BlockBytes / (_blockDepth * (long)sizeof(float)) / mr * mr, 4 * mr, 64 * mr);
             _groupPanels = panelCount;
             if (workers > 1)
             {
@@ -113,21 +120,28 @@ internal static unsafe class SGemmDriver
 
             float** pointers = stackalloc float*[kernel.Mr];
             float* spare = stackalloc float[SGemmTiler.SpareFloats];
-            var tiler = new SGemmTiler(kernel, epilogue, 1, k, spare);
-            for (int panel = firstPanel; panel < endPanel; panel++)
+            for (int from = 0; ; from += _blockDepth)
             {
-                int column = panel * kernel.Nr, columns = Math.Min(kernel.Nr, n - column);
-                float* b = panels + (nint)column * k;
-                int row = firstRow;
-                for (int tile = 0; tile < tiles; tile++)
+                int depth = Math.Min(_blockDepth, k - from);
+                var tiler = new SGemmTiler(kernel, epilogue, 1, depth, spare) { First = from == 0, Last = from + depth >= k };
+                for (int panel = firstPanel; panel < endPanel; panel++)
                 {
-                    // Rows are spread evenly over the tiles: 13 rows are 7 + 6, not 12 + 1.
-                    int tileRows = (firstRow + rows - row) / (tiles - tile);
-                    for (int r = 0; r < tileRows; r++) pointers[r] = A + (row + r) * Lda;
-                    tiler.Run(pointers, tileRows, b, column, columns, Sum == null ? null : Sum + row * SumStride + column, SumStride,
-                        Y + row * YStride + column, YStride);
-                    row += tileRows;
+                    int column = panel * kernel.Nr, columns = Math.Min(kernel.Nr, n - column), width = kernel.PanelWidth(columns);
+                    float* b = panels + (nint)column * k + (nint)from * width;
+                    float* next = panel + 1 < endPanel ? b + (nint)kernel.Nr * k : panels + (nint)firstPanel * kernel.Nr * k + (nint)(from + depth) * width;
+                    int row = firstRow;
+                    for (int tile = 0; tile < tiles; tile++)
+                    {
+                        // Rows are spread evenly over the tiles: 13 rows are 7 + 6, not 12 + 1.
+                        int tileRows = (firstRow + rows - row) / (tiles - tile);
+                        for (int r = 0; r < tileRows; r++) pointers[r] = A + (row + r) * Lda + from;
+                        tiler.Prefetch(b, next, (nint)depth * width, tile, tiles);
+                        tiler.Run(pointers, tileRows, b, column, columns, Sum == null ? null : Sum + row * SumStride + column, SumStride,
+                            Y + row * YStride + column, YStride);
+                        row += tileRows;
+                    }
                 }
+                if (from + depth >= k) break;
             }
         }
     }
@@ -144,6 +158,12 @@ internal unsafe struct SGemmTiler
     private readonly float* _spare;
     private SGemmTileArguments _arguments;
 
+    /// <summary>Whether tiles begin at the bias; otherwise they go on from the output.</summary>
+    public bool First = true;
+
+    /// <summary>Whether tiles end with sum and activation; otherwise the output keeps running sums.</summary>
+    public bool Last = true;
+
     public SGemmTiler(SGemmKernel kernel, SEpilogue epilogue, int taps, int depth, float* spare)
     {
         _kernel = kernel;
@@ -151,10 +171,26 @@ internal unsafe struct SGemmTiler
         _spare = spare;
         _arguments.Taps = taps;
         _arguments.Depth = depth;
-        _arguments.Clamps = epilogue.Clamps;
         _arguments.ClampFirst = epilogue.ActivationFirst;
         _arguments.Low = epilogue.Low;
         _arguments.High = epilogue.High;
+    }
+
+    /// <summary>
+    /// Spreads the fetching of the next panel of B over the tiles of this one, so that the first tile of a panel does not wait for memory alone. A
+    /// panel of one tile is fetched ahead in its own stream.
+    /// </summary>
+    /// <param name="b">The panel in use.</param>
+    /// <param name="next">The panel that follows.</param>
+    /// <param name="floats">Floats of either.</param>
+    /// <param name="tile">Which tile of the panel is about to run.</param>
+    /// <param name="tiles">Tiles of the panel.</param>
+    public void Prefetch(float* b, float* next, nint floats, int tile, int tiles)
+    {
+        const int streamAheadBytes = 4096;
+        nint bytes = floats * sizeof(float), steps = Math.Max(1, _arguments.Taps * _arguments.Depth);
+        _arguments.Prefetch = tiles == 1 ? (byte*)b + streamAheadBytes : (byte*)next + bytes / tiles * tile;
+        _arguments.PrefetchStep = (bytes / tiles + steps - 1) / steps;
     }
 
     /// <summary>One tile, <paramref name="rows"/> × <paramref name="columns"/>; <paramref name="channel"/> is the bias of its first column.</summary>
@@ -164,15 +200,16 @@ internal unsafe struct SGemmTiler
         bool separate = sum != null && _epilogue.ActivationFirst && _epilogue.AfterStore is not null;
         _arguments.Rows = pointers;
         _arguments.B = b;
-        _arguments.Bias = _epilogue.Bias + channel;
+        _arguments.Bias = First ? _epilogue.Bias + channel : null;
         _arguments.Columns = columns;
+        _arguments.Clamps = Last && _epilogue.Clamps;
         _arguments.Sum = separate ? null : sum;
         _arguments.SumStride = sumStride;
         _arguments.Y = separate ? _spare : y;
         _arguments.YStride = separate ? _kernel.Nr : yStride;
         fixed (SGemmTileArguments* arguments = &_arguments)
             _kernel.Tile(rows, columns <= _kernel.Lanes ? 1 : 2)(arguments);
-        if (_epilogue.AfterStore is not { } activation) return;
+        if (!Last || _epilogue.AfterStore is not { } activation) return;
 
         for (int r = 0; r < rows; r++)
         {

@@ -18,8 +18,14 @@ internal unsafe struct SGemmTileArguments
     /// <summary>Packed B panel, <c>[taps · depth][panel width]</c>.</summary>
     public float* B;
 
-    /// <summary>Start values of the accumulators, one per column.</summary>
+    /// <summary>Start values of the accumulators, one per column; null to go on from what <see cref="Y"/> holds.</summary>
     public float* Bias;
+
+    /// <summary>Bytes that will be wanted soon; <see cref="PrefetchStep"/> of them per step of the depth are asked for.</summary>
+    public byte* Prefetch;
+
+    /// <summary>Bytes of <see cref="Prefetch"/> per step of the depth.</summary>
+    public nint PrefetchStep;
 
     /// <summary>Added after the products, same extent as the tile; null for none.</summary>
     public float* Sum;
@@ -69,7 +75,12 @@ internal static unsafe class SGemmTile<TLanes, V, TRows, TVectors>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(SGemmTileArguments* t)
     {
-        V c00 = TLanes.Load(t->Bias), c01 = TVectors.Count > 1 ? TLanes.Load(t->Bias + TLanes.Count) : c00;
+        V c00 = TLanes.Create(0f), c01 = c00;
+        if (t->Bias != null)
+        {
+            c00 = TLanes.Load(t->Bias);
+            if (TVectors.Count > 1) c01 = TLanes.Load(t->Bias + TLanes.Count);
+        }
         V c10 = c00, c11 = c01;
         V c20 = c00, c21 = c01;
         V c30 = c00, c31 = c01;
@@ -81,6 +92,23 @@ internal static unsafe class SGemmTile<TLanes, V, TRows, TVectors>
         V c90 = c00, c91 = c01;
         V ca0 = c00, ca1 = c01;
         V cb0 = c00, cb1 = c01;
+        if (t->Bias == null)
+        {
+            Continue(t, 0, ref c00, ref c01);
+            if (TRows.Count > 1) Continue(t, 1, ref c10, ref c11);
+            if (TRows.Count > 2) Continue(t, 2, ref c20, ref c21);
+            if (TRows.Count > 3) Continue(t, 3, ref c30, ref c31);
+            if (TRows.Count > 4) Continue(t, 4, ref c40, ref c41);
+            if (TRows.Count > 5) Continue(t, 5, ref c50, ref c51);
+            if (TRows.Count > 6) Continue(t, 6, ref c60, ref c61);
+            if (TRows.Count > 7) Continue(t, 7, ref c70, ref c71);
+            if (TRows.Count > 8) Continue(t, 8, ref c80, ref c81);
+            if (TRows.Count > 9) Continue(t, 9, ref c90, ref c91);
+            if (TRows.Count > 10) Continue(t, 10, ref ca0, ref ca1);
+            if (TRows.Count > 11) Continue(t, 11, ref cb0, ref cb1);
+        }
+        byte* prefetch = t->Prefetch;
+        nint prefetchStep = t->PrefetchStep;
         float* b = t->B;
         float** rows = t->Rows;
         nint depth = t->Depth;
@@ -100,6 +128,8 @@ internal static unsafe class SGemmTile<TLanes, V, TRows, TVectors>
             float* ab = TRows.Count > 11 ? rows[11] : a0;
             for (nint k = 0; k < depth; k++, b += TVectors.Count * TLanes.Count)
             {
+                TLanes.Prefetch(prefetch);
+                prefetch += prefetchStep;
                 V b0 = TLanes.Load(b), b1 = TVectors.Count > 1 ? TLanes.Load(b + TLanes.Count) : b0;
                 V a = TLanes.Create(a0[k]);
                 c00 = TLanes.MultiplyAdd(a, b0, c00);
@@ -185,6 +215,27 @@ internal static unsafe class SGemmTile<TLanes, V, TRows, TVectors>
         if (TRows.Count > 9) Finish(t, 9, c90, c91);
         if (TRows.Count > 10) Finish(t, 10, ca0, ca1);
         if (TRows.Count > 11) Finish(t, 11, cb0, cb1);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Continue(SGemmTileArguments* t, nint row, ref V c0, ref V c1)
+    {
+        float* y = t->Y + row * t->YStride;
+        int columns = t->Columns;
+        if (columns == TVectors.Count * TLanes.Count)
+        {
+            c0 = TLanes.Load(y);
+            if (TVectors.Count > 1) c1 = TLanes.Load(y + TLanes.Count);
+        }
+        else if (columns <= TLanes.Count)
+        {
+            c0 = TLanes.LoadPartial(y, columns);
+        }
+        else
+        {
+            c0 = TLanes.Load(y);
+            c1 = TLanes.LoadPartial(y + TLanes.Count, columns - TLanes.Count);
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -1,4 +1,5 @@
-using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+using Octet.Kernels.Layout;
 using Octet.Kernels.Memory;
 
 namespace Octet.Kernels.SGemm;
@@ -105,12 +106,23 @@ internal static unsafe class SGemmPacking
                 }
                 continue;
             }
+            int whole = 0, wholeDepth = 0;
+            if (source.DepthStride == 1 && Vector128.IsHardwareAccelerated)
+            {
+                (whole, wholeDepth) = (columns & ~3, source.Depth & ~3);
+                for (int j = 0; j < whole; j += 4)
+                {
+                    float* from = origin + j * source.ColumnStride;
+                    for (int d = 0; d < wholeDepth; d += 4) TransposeBlocks.Four(from + d, source.ColumnStride, rows + (nint)d * width + j, width, Vector128.Create(alpha));
+                }
+            }
             for (int j = 0; j < width; j++)
             {
                 float* from = origin + j * source.ColumnStride;
                 float* to = rows + j;
+                int done = j < whole ? wholeDepth : 0;
                 if (j >= columns) for (int d = 0; d < source.Depth; d++) to[(nint)d * width] = 0f;
-                else for (int d = 0; d < source.Depth; d++) to[(nint)d * width] = alpha * from[d * source.DepthStride];
+                else for (int d = done; d < source.Depth; d++) to[(nint)d * width] = alpha * from[d * source.DepthStride];
             }
         }
     }

@@ -95,9 +95,9 @@ internal static unsafe class SoftmaxLoop<TLanes, V> where TLanes : struct, ILane
         V shift = TLanes.Create(m), sum = TLanes.Create(0f);
         if (logarithm)
         {
-            for (i = 0; i < whole; i += TLanes.Count) sum = TLanes.Add(sum, Functions<TLanes, V>.Exp(TLanes.Subtract(TLanes.Load(x + i), shift)));
+            for (i = 0; i < whole; i += TLanes.Count) sum = TLanes.Add(sum, Functions<TLanes, V>.ExpOfNegative(TLanes.Subtract(TLanes.Load(x + i), shift)));
             float total = TLanes.Sum(sum);
-            for (; i < n; i++) total += Functions<ScalarLanes, float>.Exp(x[i] - m);
+            for (; i < n; i++) total += Functions<ScalarLanes, float>.ExpOfNegative(x[i] - m);
             float log = Functions<ScalarLanes, float>.Log(total);
             V logs = TLanes.Create(log);
             for (i = 0; i < whole; i += TLanes.Count) TLanes.Store(TLanes.Subtract(TLanes.Subtract(TLanes.Load(x + i), shift), logs), y + i);
@@ -107,12 +107,12 @@ internal static unsafe class SoftmaxLoop<TLanes, V> where TLanes : struct, ILane
         {
             for (i = 0; i < whole; i += TLanes.Count)
             {
-                V e = Functions<TLanes, V>.Exp(TLanes.Subtract(TLanes.Load(x + i), shift));
+                V e = Functions<TLanes, V>.ExpOfNegative(TLanes.Subtract(TLanes.Load(x + i), shift));
                 TLanes.Store(e, y + i);
                 sum = TLanes.Add(sum, e);
             }
             float total = TLanes.Sum(sum);
-            for (; i < n; i++) total += y[i] = Functions<ScalarLanes, float>.Exp(x[i] - m);
+            for (; i < n; i++) total += y[i] = Functions<ScalarLanes, float>.ExpOfNegative(x[i] - m);
             float factor = 1f / total;
             V factors = TLanes.Create(factor);
             for (i = 0; i < whole; i += TLanes.Count) TLanes.Store(TLanes.Multiply(TLanes.Load(y + i), factors), y + i);
@@ -129,7 +129,7 @@ internal static unsafe class SoftmaxLoop<TLanes, V> where TLanes : struct, ILane
         for (nint i = 0; i < n; i++)
         {
             V shifted = TLanes.Subtract(TLanes.LoadPartial(x + i * inner, count), max);
-            V e = Functions<TLanes, V>.Exp(shifted);
+            V e = Functions<TLanes, V>.ExpOfNegative(shifted);
             sum = TLanes.Add(sum, e);
             TLanes.StorePartial(logarithm ? shifted : e, y + i * inner, count);
         }

@@ -146,19 +146,20 @@ internal sealed class QuantizeKernelsTests(VectorWidth width)
 internal sealed class ByteKernelsTests
 {
     [Test]
-    public void TableLooksUpEveryByteAtEveryLength()
+    public void TableLooksUpEveryByteAtEveryLength([ValueSource(typeof(Widths), nameof(Widths.All))] VectorWidth width)
     {
+        CpuFeatures cpu = Widths.Require(width);
         byte[] table = new Random(1).Bytes(256);
-        for (int length = 0; length < 80; length++)
+        for (int length = 0; length < 150; length++)
         {
             byte[] x = new Random(length).Bytes(length), y = new byte[length];
-            ByteTable.Run(x, table, y, Parallelism.None);
+            ByteTable.Run(x, table, y, cpu, Parallelism.None);
             Assert.That(y, Is.EqualTo(x.Select(v => table[v])));
         }
         byte[] all = [.. Enumerable.Range(0, 200000).Select(i => (byte)i)], z = new byte[all.Length];
-        ByteTable.Run(all, table, z, new Parallelism(TestPool.Four, 4));
+        ByteTable.Run(all, table, z, cpu, new Parallelism(TestPool.Four, 4));
         Assert.That(z, Is.EqualTo(all.Select(v => table[v])));
-        Assert.That(() => ByteTable.Run(all, new byte[255], z, Parallelism.None), Throws.ArgumentException);
+        Assert.That(() => ByteTable.Run(all, new byte[255], z, cpu, Parallelism.None), Throws.ArgumentException);
     }
 
     [Test]

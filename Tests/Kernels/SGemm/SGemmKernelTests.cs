@@ -1,6 +1,6 @@
 using Octet.Kernels.Cpu;
 using Octet.Kernels.Elementwise;
-using Octet.Kernels.Memory;
+using Octet.Kernels.Lanes;
 using Octet.Kernels.SGemm;
 using Octet.Kernels.Threading;
 using Octet.Tests.Support;
@@ -86,9 +86,8 @@ internal sealed class SGemmKernelTests(SGemmKernel kernel)
     }
 
     [Test]
-    public void BitsDoNotDependOnThreadsOrOnTheRowsAround([Values(1, 5, 67)] int m)
+    public void BitsDoNotDependOnThreadsOrOnTheRowsAround([Values(1, 5, 67)] int m, [Values(300, 1700)] int k)
     {
-        const int k = 300;
         int n = 5 * kernel.Nr + 3;
         var random = new Random(3);
         float[] a = random.Floats(m * k), b = random.Floats(k * n);
@@ -125,6 +124,69 @@ internal sealed class SGemmKernelTests(SGemmKernel kernel)
         for (int i = 0; i < k; i++)
             for (int j = 0; j < n; j++) t[j * k + i] = b[i * n + j];
         return t;
+    }
+}
+
+internal sealed class SGemmBatchTests
+{
+    private static readonly (int M, int N, int K)[] Extents = [(1, 1, 1), (5, 7, 3), (13, 33, 17), (50, 40, 64), (1, 70, 20), (3, 4, 0), (64, 128, 800)];
+
+    [Test]
+    public void MatchesTheDefinition([ValueSource(nameof(Extents))] (int M, int N, int K) s, [Values] bool transposeA, [Values] bool transposeB,
+        [ValueSource(typeof(Widths), nameof(Widths.All))] VectorWidth width, [Values(1, 5)] int items)
+    {
+        const float alpha = 0.25f;
+        (int m, int n, int k) = s;
+        CpuFeatures cpu = Widths.Require(width);
+        int lda = (transposeA ? m : k) + 3, ldb = (transposeB ? k : n) + 2, ldy = n + 1;
+        int aSize = (transposeA ? k : m) * lda, bSize = (transposeB ? n : k) * ldb, ySize = m * ldy;
+        var random = new Random(m + n + k);
+        float[] a = random.Floats(items * aSize + 1), b = random.Floats(2 * bSize + 1), bias = random.Floats(n), y = new float[items * ySize + 1];
+        int[] aOffsets = [.. Enumerable.Range(0, items).Select(i => i * aSize + 1)], bOffsets = [.. Enumerable.Range(0, items).Select(i => i % 2 * bSize + 1)];
+        int[] yOffsets = [.. Enumerable.Range(0, items).Select(i => i * ySize)];
+        Array.Fill(y, 77f);
+        SGemmBatch batch = SGemmBatch.Create(new(m, n, k, transposeA, transposeB, alpha, lda, ldb, ldy), aOffsets, bOffsets, yOffsets, SEpilogue.WithBias(bias), cpu);
+        batch.Run(a, b, y, new byte[batch.ScratchBytes(1)], Parallelism.None);
+        for (int item = 0; item < items; item++)
+        {
+            var actual = new float[m * n];
+            var expected = new double[m * n];
+            for (int i = 0; i < m; i++)
+            {
+                Assert.That(y[yOffsets[item] + i * ldy + n], Is.EqualTo(77f), "written between rows");
+                for (int j = 0; j < n; j++)
+                {
+                    double sum = bias[j];
+                    for (int t = 0; t < k; t++)
+                        sum += alpha * (double)a[aOffsets[item] + (transposeA ? t * lda + i : i * lda + t)] * b[bOffsets[item] + (transposeB ? j * ldb + t : t * ldb + j)];
+                    expected[i * n + j] = sum;
+                    actual[i * n + j] = y[yOffsets[item] + i * ldy + j];
+                }
+            }
+            Close.Assert(actual, expected, Tolerance.Gemm(k, 1, 1), Tolerance.GemmMean(k, 1, 1), $"item {item}");
+        }
+        foreach (int threads in (int[])[2, 4])
+        {
+            var many = new float[y.Length];
+            Array.Fill(many, 77f);
+            batch.Run(a, b, many, new byte[batch.ScratchBytes(threads)], new Parallelism(TestPool.Four, threads));
+            Assert.That(many, Is.EqualTo(y), $"{threads} threads");
+        }
+    }
+
+    [Test]
+    public void ShortSpansAndBadOffsetsAreRefused()
+    {
+        SGemmBatchShape shape = SGemmBatchShape.Dense(2, 3, 4, false, false, 1f);
+        SEpilogue e = SEpilogue.None(3);
+        Assert.That(() => SGemmBatch.Create(shape, [0], [0, 0], [0], e, CpuFeatures.None), Throws.ArgumentException);
+        Assert.That(() => SGemmBatch.Create(shape, [-1], [0], [0], e, CpuFeatures.None), Throws.ArgumentException);
+        SGemmBatch batch = SGemmBatch.Create(shape, [0, 8], [0, 0], [0, 6], e, CpuFeatures.None);
+        var scratch = new byte[batch.ScratchBytes(1)];
+        Assert.That(() => batch.Run(new float[15], new float[12], new float[12], scratch, Parallelism.None), Throws.ArgumentException);
+        Assert.That(() => batch.Run(new float[16], new float[11], new float[12], scratch, Parallelism.None), Throws.ArgumentException);
+        Assert.That(() => batch.Run(new float[16], new float[12], new float[11], scratch, Parallelism.None), Throws.ArgumentException);
+        Assert.That(() => batch.Run(new float[16], new float[12], new float[12], new byte[3], Parallelism.None), Throws.ArgumentException);
     }
 }
 
