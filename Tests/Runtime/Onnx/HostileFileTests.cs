@@ -360,6 +360,7 @@ internal sealed class HostileFileTests
     /// <summary>Loads, prints and saves the file if it is legal; fails the test where anything but a <see cref="ModelException"/> is thrown.</summary>
     private static bool LoadOrRefuse(byte[] file, string which)
     {
+        long before = GC.GetAllocatedBytesForCurrentThread();
         try
         {
             Model model = Octet.Runtime.Model.Load(file);
@@ -375,6 +376,12 @@ internal sealed class HostileFileTests
         {
             Assert.Fail($"{which}: {e}\nas a case: Convert.FromBase64String(\"{Convert.ToBase64String(file)}\")");
             return false;
+        }
+        finally
+        {
+            // What one small file may expand to, and as much again for printing and saving it.
+            long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+            Assert.That(allocated, Is.LessThan(2 * (ExpansionBudget.Free + ExpansionBudget.Factor * file.Length)), which);
         }
     }
 }
