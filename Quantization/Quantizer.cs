@@ -50,7 +50,8 @@ public static class Quantizer
             cancellation.ThrowIfCancellationRequested();
             Tensor[] inputs = CalibrationData.Arrange(session, sample, done);
             RunOnce(session, inputs, ref before, ref outputs, cancellation);
-            progress?.Report(new QuantizationProgress("calibrate", ++done, total));
+            done++;
+            progress?.Report(new QuantizationProgress("calibrate", done, total));
             if (done == options.Samples) break;
         }
         if (done == 0) throw new DataException("there are no calibration samples; rule: calibration needs at least one");
