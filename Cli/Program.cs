@@ -1,10 +1,8 @@
+using Octet.Cli.CommandLine;
+
 namespace Octet.Cli;
 
 internal static class Program
 {
-    private static int Main()
-    {
-        Console.WriteLine("octet");
-        return 0;
-    }
+    private static int Main(string[] args) => OctetCommand.Run(args, Console.Out, Console.Error);
 }
