@@ -1,5 +1,5 @@
 using System.Text.Json;
-using Octet.Cli.Verbs;
+using Octet.Cli.CommandLine;
 using Octet.Runtime;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Onnx;
@@ -68,7 +68,7 @@ internal sealed class ConformVerbTests
     }
 
     [Test]
-    public void NothingToRunIsAnErrorOfItsOwn() => Assert.That(ConformVerb.Run([_root], json: true, 10, TextWriter.Null, default), Is.EqualTo(2));
+    public void NothingToRunIsAnErrorOfItsOwn() => Assert.That(OctetCommand.Run(["conform", _root, "--json", "--timeout", "10"], TextWriter.Null, TextWriter.Null), Is.EqualTo(2));
 
     [Test]
     public void TableListsOnlyWhatDidNotPass()
@@ -76,14 +76,14 @@ internal sealed class ConformVerbTests
         Write("right", "Neg", Tensor.Create<float>([-1, 2], 2));
         Write("wrong", "Neg", Tensor.Create<float>([1, 2], 2));
         var output = new StringWriter();
-        Assert.That(ConformVerb.Run([_root], json: false, 10, output, default), Is.EqualTo(1));
+        Assert.That(OctetCommand.Run(["conform", _root, "--timeout", "10"], output, TextWriter.Null), Is.EqualTo(1));
         Assert.That(output.ToString(), Does.Contain("wrong").And.Contain("1 passed, 1 failed, 0 unsupported, 2 cases").And.Not.Contain("right"));
     }
 
     private (int Code, JsonElement Report) Run()
     {
         var output = new StringWriter();
-        int code = ConformVerb.Run([_root], json: true, 10, output, default);
+        int code = OctetCommand.Run(["conform", _root, "--json", "--timeout", "10"], output, TextWriter.Null);
         return (code, JsonDocument.Parse(output.ToString()).RootElement);
     }
 
