@@ -5,5 +5,6 @@ internal static partial class OperatorTable
     private static Operator[] Fused() =>
     [
         new OctetActivation(),
+        new RoundTo(),
     ];
 }

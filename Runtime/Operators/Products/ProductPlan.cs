@@ -220,6 +220,11 @@ internal static class ProductPlan
                 for (int row = 0; row < m; row++)
                 {
                     Span<T> target = result.Slice(row * n, n);
+                    if (shape.TransB && !shape.TransA)
+                    {
+                        for (int j = 0; j < n; j++) target[j] += alpha * Dot(left.Slice(row * k, k), right.Slice(j * k, k));
+                        continue;
+                    }
                     for (int t = 0; t < k; t++)
                     {
                         T factor = alpha * (shape.TransA ? left[t * m + row] : left[row * k + t]);
@@ -234,6 +239,20 @@ internal static class ProductPlan
                     }
                 }
             }
+        }
+
+        private static T Dot(ReadOnlySpan<T> x, ReadOnlySpan<T> y)
+        {
+            int i = 0;
+            T sum = T.Zero;
+            if (Vector<T>.IsSupported)
+            {
+                Vector<T> sums = Vector<T>.Zero;
+                for (; i <= x.Length - Vector<T>.Count; i += Vector<T>.Count) sums += new Vector<T>(x[i..]) * new Vector<T>(y[i..]);
+                sum = Vector.Sum(sums);
+            }
+            for (; i < x.Length; i++) sum += x[i] * y[i];
+            return sum;
         }
 
         private static void AddScaled(T factor, ReadOnlySpan<T> x, Span<T> y)

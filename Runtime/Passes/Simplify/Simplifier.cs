@@ -3,7 +3,7 @@ using Octet.Runtime.Operators;
 
 namespace Octet.Runtime.Passes;
 
-/// <summary>Type inference, constant folding and clean-up, to a fixed point. For symbolic graphs and for graphs whose input shapes are set.</summary>
+/// <summary>Type inference, constant folding, merging of equal nodes and clean-up, to a fixed point. For symbolic graphs and for graphs whose input shapes are set.</summary>
 internal static class Simplifier
 {
     /// <summary>Rounds after which a graph counts as simple enough; two or three are usual.</summary>
@@ -36,6 +36,7 @@ internal static class Simplifier
                 foreach (Graph inner in node.Attributes.Subgraphs) again |= Run(inner, options, bodyRunsOnce, refused);
                 again |= ConstantFolding.Fold(node, editor, options, trustTypes, refused);
             }
+            again |= CommonSubexpressions.Run(editor);
             again |= Cleanup.Run(editor, trustTypes);
             if (!again) break;
             changed = true;
