@@ -7,6 +7,7 @@ using Octet.Runtime.Execution;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Operators;
 using Octet.Runtime.Passes;
+using Octet.Runtime.Rewriting;
 using Octet.Runtime.Tensors;
 
 namespace Octet.Quantization;
@@ -50,7 +51,8 @@ public static class Quantizer
             cancellation.ThrowIfCancellationRequested();
             Tensor[] inputs = CalibrationData.Arrange(session, sample, done);
             RunOnce(session, inputs, ref before, ref outputs, cancellation);
-            progress?.Report(new QuantizationProgress("calibrate", ++done, total));
+            done++;
+            progress?.Report(new QuantizationProgress("calibrate", done, total));
             if (done == options.Samples) break;
         }
         if (done == 0) throw new DataException("there are no calibration samples; rule: calibration needs at least one");
@@ -75,6 +77,8 @@ public static class Quantizer
         var plan = new PlanOptions(options.Session.Cpu, 1, model.Weights);
         Simplifier.Run(graph, plan);
         OpsetUpgrade.Run(graph);
+        Simplifier.Run(graph, plan);
+        Fusion.RunPortable(graph, new RewriteOptions());
         Simplifier.Run(graph, plan);
         var prepared = new Model(graph)
         {

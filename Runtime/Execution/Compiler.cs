@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Operators;
 using Octet.Runtime.Passes;
+using Octet.Runtime.Rewriting;
 
 namespace Octet.Runtime.Execution;
 
@@ -26,6 +27,7 @@ internal static class Compiler
 
         Simplifier.Run(graph, planOptions);
         var report = new CompileReport();
+        if (options.Fuse) Fusion.Run(graph, new RewriteOptions { Disabled = options.DisabledRules, Observed = options.KeepValues }, report.Rewrites);
         report.Elapsed = Stopwatch.GetElapsedTime(start);
         return PlanBuilder.Build(graph, planOptions, report, inputTypes, inner => new GraphRunner(inner, options, planOptions));
     }
