@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Numerics;
 using System.Runtime.InteropServices;
 using Octet.Kernels.Geometry;
+using Octet.Kernels.Layout;
 using Octet.Kernels.SConv;
 using Octet.Kernels.SGemm;
 using Octet.Kernels.Threading;
@@ -72,7 +73,7 @@ internal static class ConvolutionPlan
         private readonly SConvolution? _convolution;
         private readonly SConvTranspose? _transpose;
         private readonly ConvShape _shape;
-        private readonly bool _copyX, _copyY, _copySum;
+        private readonly TransposePlan? _toLastX, _toLastSum, _toFirstY;
         private readonly int _xBytes, _yBytes, _sumBytes, _scratchBytes;
 
         public KernelStep(SConvolution? convolution, SConvTranspose? transpose, ConvShape shape, bool channelsLast, PlanContext c)
@@ -80,20 +81,24 @@ internal static class ConvolutionPlan
             _convolution = convolution;
             _transpose = transpose;
             _shape = shape;
-            _copyX = !channelsLast && shape.InChannels > 1 && shape.InputPixels > 1;
-            _copyY = !channelsLast && shape.OutChannels > 1 && shape.OutputPixels > 1;
-            _copySum = _copyY && c.Has(Sum);
-            long x = _copyX ? Align((long)shape.Batch * shape.InputPixels * shape.InChannels * sizeof(float)) : 0;
-            long y = _copyY ? Align((long)shape.Batch * shape.OutputPixels * shape.OutChannels * sizeof(float)) : 0;
+            bool copyX = !channelsLast && shape.InChannels > 1 && shape.InputPixels > 1;
+            bool copyY = !channelsLast && shape.OutChannels > 1 && shape.OutputPixels > 1;
+            bool copySum = copyY && c.Has(Sum);
+            int[] swap = [0, 2, 1];
+            if (copyX) _toLastX = TransposePlan.Create([shape.Batch, shape.InChannels, shape.InputPixels], swap, sizeof(float));
+            if (copyY) _toFirstY = TransposePlan.Create([shape.Batch, shape.OutputPixels, shape.OutChannels], swap, sizeof(float));
+            if (copySum) _toLastSum = TransposePlan.Create([shape.Batch, shape.OutChannels, shape.OutputPixels], swap, sizeof(float));
+            long x = copyX ? Align((long)shape.Batch * shape.InputPixels * shape.InChannels * sizeof(float)) : 0;
+            long y = copyY ? Align((long)shape.Batch * shape.OutputPixels * shape.OutChannels * sizeof(float)) : 0;
             long kernel = convolution?.ScratchBytes(c.Workers) ?? transpose!.ScratchBytes(c.Workers);
-            long total = x + y + (_copySum ? y : 0) + kernel;
+            long total = x + y + (copySum ? y : 0) + kernel;
             if (total > int.MaxValue) throw c.Unsupported($"{total} bytes of scratch space", $"at most {int.MaxValue}");
-            (_xBytes, _yBytes, _sumBytes, _scratchBytes) = ((int)x, (int)y, _copySum ? (int)y : 0, (int)total);
+            (_xBytes, _yBytes, _sumBytes, _scratchBytes) = ((int)x, (int)y, copySum ? (int)y : 0, (int)total);
         }
 
         public override string Kernel => _convolution is null ? "transposed " + Layout : $"{_convolution.Method} {_convolution.KernelName} {Layout}";
 
-        private string Layout => _copyX || _copyY ? "channels-first" : "channels-last";
+        private string Layout => _toLastX is not null || _toFirstY is not null ? "channels-first" : "channels-last";
 
         public override string Reason => _convolution?.Reason ?? "one convolution per output phase";
 
@@ -107,25 +112,23 @@ internal static class ConvolutionPlan
             ReadOnlySpan<float> x = c.Input<float>(X), sum = c.Input<float>(Sum);
             Span<float> y = c.Output<float>(0), result = y;
             Span<byte> scratch = c.Scratch;
-            if (_copyX)
+            if (_toLastX is not null)
             {
-                Span<float> last = MemoryMarshal.Cast<byte, float>(scratch[.._xBytes]);
-                ChannelOrder.ToLast(x, last, _shape.Batch, _shape.InChannels, _shape.InputPixels);
-                x = last[..x.Length];
+                _toLastX.Run(MemoryMarshal.AsBytes(x), scratch[.._xBytes], c.Parallel);
+                x = MemoryMarshal.Cast<byte, float>(scratch[.._xBytes])[..x.Length];
             }
             scratch = scratch[_xBytes..];
-            if (_copyY) result = MemoryMarshal.Cast<byte, float>(scratch[.._yBytes])[..y.Length];
+            if (_toFirstY is not null) result = MemoryMarshal.Cast<byte, float>(scratch[.._yBytes])[..y.Length];
             scratch = scratch[_yBytes..];
-            if (_copySum)
+            if (_toLastSum is not null)
             {
-                Span<float> last = MemoryMarshal.Cast<byte, float>(scratch[.._sumBytes]);
-                ChannelOrder.ToLast(sum, last, _shape.Batch, _shape.OutChannels, _shape.OutputPixels);
-                sum = last[..y.Length];
+                _toLastSum.Run(MemoryMarshal.AsBytes(sum), scratch[.._sumBytes], c.Parallel);
+                sum = MemoryMarshal.Cast<byte, float>(scratch[.._sumBytes])[..y.Length];
             }
             scratch = scratch[_sumBytes..];
             if (_convolution is not null) _convolution.Run(x, sum, result, scratch, c.Parallel);
             else _transpose!.Run(x, sum, result, scratch, c.Parallel);
-            if (_copyY) ChannelOrder.ToFirst<float>(result, y, _shape.Batch, _shape.OutChannels, _shape.OutputPixels);
+            _toFirstY?.Run(MemoryMarshal.AsBytes(result), MemoryMarshal.AsBytes(y), c.Parallel);
         }
 
         private static long Align(long bytes) => (bytes + Alignment - 1) / Alignment * Alignment;

@@ -1,3 +1,4 @@
+using Octet.Kernels.Pool;
 using Octet.Runtime.Tensors;
 
 namespace Octet.Runtime.Operators;
@@ -25,6 +26,7 @@ internal sealed class AveragePool : Operator
     internal static Step Plan(PlanContext c, PoolShape shape, bool channelsLast)
     {
         bool countPadding = c.Attributes.Int("count_include_pad") != 0;
+        if (channelsLast && KernelPoolStep.Create(c, shape, PoolOperation.Average, countPadding) is { } step) return step;
         return c.Element(0) switch
         {
             DataType.Float32 => new WindowPoolStep<float, MeanFunction<float>>(shape, channelsLast, countPadding),

@@ -1,5 +1,6 @@
 using System.Numerics;
 using Octet.Kernels.Geometry;
+using Octet.Kernels.Pool;
 using Octet.Kernels.Threading;
 using Octet.Runtime.Tensors;
 

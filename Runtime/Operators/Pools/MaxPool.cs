@@ -1,5 +1,6 @@
 using System.Numerics;
 using Octet.Kernels.Geometry;
+using Octet.Kernels.Pool;
 using Octet.Kernels.Threading;
 using Octet.Runtime.Tensors;
 
@@ -28,6 +29,7 @@ internal sealed class MaxPool : Operator
     internal static Step Plan(PlanContext c, bool channelsLast)
     {
         PoolShape shape = PoolGeometry.Window(c, channelsLast);
+        if (channelsLast && KernelPoolStep.Create(c, shape, PoolOperation.Max, countPadding: false) is { } step) return step;
         return c.Element(0) switch
         {
             DataType.Float32 => Create<float>(c, shape, channelsLast),

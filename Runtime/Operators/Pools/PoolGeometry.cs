@@ -1,4 +1,5 @@
 using Octet.Kernels.Geometry;
+using Octet.Kernels.Pool;
 using Octet.Runtime.Graphs;
 
 namespace Octet.Runtime.Operators;

@@ -1,18 +1,9 @@
 using System.Numerics;
 using Octet.Kernels.Geometry;
+using Octet.Kernels.Pool;
 using Octet.Kernels.Threading;
 
 namespace Octet.Runtime.Operators;
-
-/// <summary>Extents of a pooling: one batch of images, the same window for each channel.</summary>
-internal sealed record PoolShape(int Batch, int Channels, WindowAxis D, WindowAxis H, WindowAxis W)
-{
-    /// <summary>Input positions of one image.</summary>
-    public int InputPixels => D.Input * H.Input * W.Input;
-
-    /// <summary>Output positions of one image.</summary>
-    public int OutputPixels => D.Output * H.Output * W.Output;
-}
 
 /// <summary>How a pooling combines the elements of a window.</summary>
 internal interface IPoolFunction<T> where T : unmanaged, INumber<T>

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Numerics;
 using System.Runtime.InteropServices;
+using Octet.Kernels.Layout;
 using Octet.Kernels.SGemm;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Tensors;
@@ -40,6 +41,9 @@ internal readonly record struct ProductEpilogue(float Alpha, float Beta, int Add
 /// <summary>Plans of matrix products.</summary>
 internal static class ProductPlan
 {
+    /// <summary>Rows of A from which packing a computed B pays: below, each element of B is used too rarely.</summary>
+    private const int PackedRows = 4;
+
     /// <summary>Plans <c>y = act(alpha · A·B + beta · addend + sum)</c>; input 0 is A, input 1 is B.</summary>
     public static Step Create(PlanContext c, ProductShape shape, ProductEpilogue e)
     {
@@ -51,10 +55,17 @@ internal static class ProductPlan
 
         if (c.Element(0) == DataType.Float32)
         {
-            float[]? bias = addend is null ? [] : c.Known(e.AddendInput) is { } known ? Bias(known, addend, shape.N, e.Beta) : null;
+            // A computed addend is read again in every run, unless a sum or an activation before it leaves no place for that.
+            bool needsBias = hasSum || e.ActivationFirst;
+            float[]? bias = addend is null ? [] : (needsBias ? c.Known(e.AddendInput) : c.Constant(e.AddendInput)) is { } known ? Bias(known, addend, shape.N, e.Beta) : null;
             bool addsMatrix = bias is null;
-            bool matrixAndMore = addsMatrix && (hasSum || e.ActivationFirst);
-            if (c.Known(1) is { } b && !matrixAndMore) return Packed(c, shape, e, b, bias ?? [], addsMatrix ? addend : null, hasSum);
+            bool matrixAndMore = addsMatrix && needsBias;
+            if (c.Constant(1) is { } b && !matrixAndMore) return Packed(c, shape, e, b, bias ?? [], addsMatrix ? addend : null, hasSum);
+            if (!matrixAndMore && (shape.M >= PackedRows || hasSum || e.Activation != Activation.None))
+            {
+                SGemmKernel kernel = SGemmKernels.Select(shape.M, shape.N, shape.K, c.Cpu);
+                return new PackedStep(shape, null, kernel, e.Activation.Epilogue(shape.N, bias ?? [], e.ActivationFirst, c.Cpu), e, addsMatrix ? addend : null, c.OutputShape(0), hasSum, c);
+            }
         }
         if (hasSum || e.Activation != Activation.None)
             throw c.Unsupported("a fused activation or sum with a B that is computed at run time", "a constant B");
@@ -84,10 +95,8 @@ internal static class ProductPlan
         SGemmKernel kernel = SGemmKernels.Select(run.M, run.N, run.K, c.Cpu);
         string key = string.Create(CultureInfo.InvariantCulture, $"sgemm {kernel.Name} {run.K}x{run.N} t{(run.TransB ? 1 : 0)} {BitConverter.SingleToInt32Bits(e.Alpha):x}");
         int matrices = run.B.Length == 0 ? 0 : run.B.Max() + 1;
-        SGemmWeights[] weights = c.Constant(1) is { } constant
-            ? c.Share(constant, key, () => Pack(constant, run, matrices, e.Alpha, kernel))
-            : Pack(b, run, matrices, e.Alpha, kernel);
-        return new PackedStep(run, weights, e.Activation.Epilogue(run.N, bias, e.ActivationFirst, c.Cpu), e, addend, c.OutputShape(0), hasSum, c);
+        SGemmWeights[] weights = c.Share(b, key, () => Pack(b, run, matrices, e.Alpha, kernel));
+        return new PackedStep(run, weights, kernel, e.Activation.Epilogue(run.N, bias, e.ActivationFirst, c.Cpu), e, addend, c.OutputShape(0), hasSum, c);
     }
 
     private static SGemmWeights[] Pack(Tensor b, ProductShape shape, int count, float alpha, SGemmKernel kernel)
@@ -145,11 +154,13 @@ internal static class ProductPlan
         }
     }
 
-    /// <summary>Products with packed B.</summary>
+    /// <summary>Products on the tiles: with a B packed once, or packed into scratch space in every run.</summary>
     private sealed class PackedStep : Step
     {
         private readonly ProductShape _shape;
-        private readonly SGemmWeights[] _weights;
+        private readonly SGemmWeights[]? _weights;
+        private readonly SGemmKernel _kernel;
+        private readonly TransposePlan? _transpose;
         private readonly SEpilogue _epilogue;
         private readonly ProductEpilogue _e;
         private readonly int[]? _addend;
@@ -157,19 +168,20 @@ internal static class ProductPlan
         private readonly bool _hasSum;
         private readonly int _transposedBytes;
 
-        public PackedStep(ProductShape shape, SGemmWeights[] weights, SEpilogue epilogue, ProductEpilogue e, int[]? addend, int[] output, bool hasSum, PlanContext c)
+        public PackedStep(ProductShape shape, SGemmWeights[]? weights, SGemmKernel tile, SEpilogue epilogue, ProductEpilogue e, int[]? addend, int[] output, bool hasSum, PlanContext c)
         {
-            (_shape, _weights, _epilogue, _e, _addend, _output, _hasSum) = (shape, weights, epilogue, e, addend, output, hasSum);
+            (_shape, _weights, _kernel, _epilogue, _e, _addend, _output, _hasSum) = (shape, weights, tile, epilogue, e, addend, output, hasSum);
             long transposed = shape.TransA ? ((long)shape.M * shape.K * sizeof(float) + 63) / 64 * 64 : 0;
-            long kernel = weights.Length == 0 ? 0 : SGemmDriver.ScratchBytes(shape.M, weights[0], c.Workers);
+            if (shape.TransA) _transpose = TransposePlan.Create([shape.K, shape.M], [1, 0], sizeof(float));
+            long kernel = weights is null ? SGemmDynamic.ScratchBytes(shape.K, shape.N, tile) : weights.Length == 0 ? 0 : SGemmDriver.ScratchBytes(shape.M, weights[0], c.Workers);
             if (transposed + kernel > int.MaxValue) throw c.Unsupported($"{transposed + kernel} bytes of scratch space", $"at most {int.MaxValue}");
             _transposedBytes = (int)transposed;
             ScratchBytes = (int)(transposed + kernel);
         }
 
-        public override string Kernel => _weights.Length == 0 ? "empty" : _weights[0].Kernel.Name;
+        public override string Kernel => _kernel.Name;
 
-        public override string Reason => "B is constant and packed once";
+        public override string Reason => _weights is null ? "B is computed at run time and packed in every run" : "B is constant and packed once";
 
         public override long MultiplyAccumulates => _shape.MultiplyAccumulates;
 
@@ -182,17 +194,21 @@ internal static class ProductPlan
             if (_addend is not null) Spread(c.Input<float>(_e.AddendInput), _addend, y, _output, _e.Beta);
             ReadOnlySpan<float> sum = _hasSum ? c.Input<float>(_e.SumInput) : _addend is not null ? y : default;
             int sizeA = _shape.M * _shape.K, sizeY = _shape.M * _shape.N;
-            Span<float> transposed = MemoryMarshal.Cast<byte, float>(c.Scratch[.._transposedBytes]);
+            Span<byte> transposed = c.Scratch[.._transposedBytes], scratch = c.Scratch[_transposedBytes..];
+            ReadOnlySpan<float> b = c.Input<float>(1);
+            int sizeB = _shape.K * _shape.N;
             for (int i = 0; i < _shape.Count; i++)
             {
                 ReadOnlySpan<float> matrix = a.Slice(_shape.A[i] * sizeA, sizeA);
-                if (_shape.TransA)
+                if (_transpose is not null)
                 {
-                    ChannelOrder.ToLast(matrix, transposed, 1, _shape.K, _shape.M);
-                    matrix = transposed[..sizeA];
+                    _transpose.Run(MemoryMarshal.AsBytes(matrix), transposed, c.Parallel);
+                    matrix = MemoryMarshal.Cast<byte, float>(transposed)[..sizeA];
                 }
                 ReadOnlySpan<float> added = sum.IsEmpty ? default : sum.Slice(i * sizeY, sizeY);
-                SGemmDriver.Run(matrix, _shape.K, _shape.M, _weights[_shape.B[i]], _epilogue, added, y.Slice(i * sizeY, sizeY), _shape.N, c.Scratch[_transposedBytes..], c.Parallel);
+                Span<float> result = y.Slice(i * sizeY, sizeY);
+                if (_weights is not null) SGemmDriver.Run(matrix, _shape.K, _shape.M, _weights[_shape.B[i]], _epilogue, added, result, _shape.N, scratch, c.Parallel);
+                else SGemmDynamic.Run(matrix, _shape.M, b.Slice(_shape.B[i] * sizeB, sizeB), _shape.K, _shape.N, _shape.TransB, _e.Alpha, _kernel, _epilogue, added, result, scratch, c.Parallel);
             }
         }
     }
