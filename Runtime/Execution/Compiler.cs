@@ -26,8 +26,10 @@ internal static class Compiler
         ForgetShapes(graph, editor);
 
         Simplifier.Run(graph, planOptions);
+        if (PromoteHalf.Run(graph, planOptions)) Simplifier.Run(graph, planOptions);
         var report = new CompileReport();
         if (options.Fuse) Fusion.Run(graph, new RewriteOptions { Disabled = options.DisabledRules, Observed = options.KeepValues }, report.Rewrites);
+        if (options.ChannelsLast) Layout.Run(graph);
         report.Elapsed = Stopwatch.GetElapsedTime(start);
         return PlanBuilder.Build(graph, planOptions, report, inputTypes, inner => new GraphRunner(inner, options, planOptions));
     }

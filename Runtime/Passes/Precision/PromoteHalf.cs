@@ -15,13 +15,15 @@ internal static class PromoteHalf
     /// <summary>Rewrites <paramref name="graph"/> and its subgraphs.</summary>
     /// <param name="graph">The graph, types inferred.</param>
     /// <param name="options">Holds converted constants.</param>
-    public static void Run(Graph graph, PlanOptions options)
+    /// <returns>Whether there was anything to promote.</returns>
+    public static bool Run(Graph graph, PlanOptions options)
     {
-        if (!HoldsHalf(graph)) return;
+        if (!HoldsHalf(graph)) return false;
         Promote(graph, options);
 #if DEBUG
         GraphVerifier.Verify(graph);
 #endif
+        return true;
     }
 
     private static bool HoldsHalf(Graph graph) => graph.Values.Any(value => IsHalf(value.Type)) || graph.Nodes.Any(node => node.Attributes.Subgraphs.Any(HoldsHalf));
