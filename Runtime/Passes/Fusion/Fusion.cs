@@ -30,6 +30,7 @@ internal static class Fusions
         new RecognizeGeluAsActivation(),
         new RecognizeLayerNormInPlan(),
         new RecognizeSquare(),
+        new RecognizeChannelSplit(),
         new BatchNormAsDepthwise(),
         new PlanConv(),
         new PlanConvTranspose(),

@@ -122,6 +122,27 @@ internal sealed class RecognitionTests
         Assert.That(check.Fused.Nodes[0].Attributes.Float("alpha"), Is.EqualTo(1.702f));
     }
 
+    private static TestGraph ChannelShuffle(long[] perm)
+    {
+        var g = new TestGraph();
+        Value rows = g.Node("Reshape", [g.Input("x", 2, 6, 4, 5), g.Ints("s1", perm[0] == 1 ? [6, 2, 20] : [2, 6, 20])]);
+        Value groups = g.Node("Reshape", [g.Node("Transpose", [rows], new AttributeMap { { "perm", perm } }), g.Ints("s2", 2, 2, 3, 4, 5)]);
+        for (long i = 0; i < 2; i++) g.Output(g.Node("Gather", [groups, g.Editor.AddConstant("i", Octet.Runtime.Tensors.Tensor.Scalar(i))], name: $"group{i}"), $"y{i}");
+        return g;
+    }
+
+    [Test]
+    public void ChannelShuffleBecomesSlices() =>
+        Assert.That(new FusionCheck(ChannelShuffle([1, 0, 2])).Agrees(exact: true).Types, Is.EqualTo(new[] { "Slice", "Slice" }));
+
+    [Test]
+    public void OtherShapesAreNoChannelShuffle()
+    {
+        var check = new FusionCheck(ChannelShuffle([0, 1, 2]));
+        Assert.That(check.Types, Does.Contain("Gather"));
+        Assert.That(check.Refusal("channel-split"), Does.Contain("not those of a channel shuffle"));
+    }
+
     [Test]
     public void EveryRuleHasANameOfItsOwn()
     {
