@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Octet.Kernels.Cpu;
 using Octet.Kernels.Geometry;
 using Octet.Kernels.Memory;
@@ -278,15 +280,25 @@ internal sealed unsafe class QConvolution
         {
             ConvShape shape = Owner.Shape;
             int mr = w.Kernel.Mr, tiles = (rows + mr - 1) / mr, sections = w.Sections, element = w.Kernel.ElementBytes;
+            nint pixel = (nint)shape.W.Stride * shape.InChannels * element;
             Position at = Position.Of(shape, firstRow);
+            byte* address = null;
+            int columnsLeft = 0;
+            ref int offsets = ref MemoryMarshal.GetArrayDataReference(Owner._sectionOffsets);
             for (int t = 0; t < tiles; t++, table += (nint)sections * mr)
             {
                 QGemmPanels.Tile(rows, mr, t, out _, out int count);
-                for (int r = 0; r < count; r++, at.Next(shape))
+                for (int r = 0; r < count; r++, columnsLeft--, address += pixel)
                 {
-                    nint corner = (((nint)at.N * Owner.PaddedD + at.D * shape.D.Stride) * Owner.PaddedH + at.H * shape.H.Stride) * Owner.PaddedW + at.W * shape.W.Stride;
-                    byte* address = X + (corner * shape.InChannels + group * shape.GroupInChannels) * element;
-                    for (int s = 0; s < sections; s++) table[s * mr + r] = address + (nint)Owner._sectionOffsets[s] * element;
+                    if (columnsLeft == 0)
+                    {
+                        nint corner = (((nint)at.N * Owner.PaddedD + at.D * shape.D.Stride) * Owner.PaddedH + at.H * shape.H.Stride) * Owner.PaddedW + at.W * shape.W.Stride;
+                        address = X + (corner * shape.InChannels + group * shape.GroupInChannels) * element;
+                        columnsLeft = shape.W.Output - at.W;
+                        at.NextLine(shape);
+                    }
+                    byte** to = table + r;
+                    for (int s = 0; s < sections; s++, to += mr) *to = address + (nint)Unsafe.Add(ref offsets, s) * element;
                 }
             }
         }
@@ -297,6 +309,7 @@ internal sealed unsafe class QConvolution
             WindowAxis da = shape.D, ha = shape.H, wa = shape.W;
             int mr = w.Kernel.Mr, tiles = (rows + mr - 1) / mr, sections = w.Sections;
             byte* pad = Owner._padRow!.Pointer;
+            ref int offsets = ref MemoryMarshal.GetArrayDataReference(Owner._sectionOffsets);
             Position at = Position.Of(shape, firstRow);
             for (int t = 0; t < tiles; t++, table += (nint)sections * mr)
             {
@@ -309,11 +322,7 @@ internal sealed unsafe class QConvolution
                     if (firstD >= 0 && firstD <= da.Input - da.Span && firstH >= 0 && firstH <= ha.Input - ha.Span && firstW >= 0 && firstW <= wa.Input - wa.Span)
                     {
                         byte* corner = image + (((nint)firstD * ha.Input + firstH) * wa.Input + firstW) * shape.InChannels;
-                        foreach (int offset in Owner._sectionOffsets)
-                        {
-                            *to = corner + offset;
-                            to += mr;
-                        }
+                        for (int s = 0; s < sections; s++, to += mr) *to = corner + Unsafe.Add(ref offsets, s);
                         continue;
                     }
                     for (int kd = 0; kd < da.Kernel; kd++)
@@ -353,7 +362,12 @@ internal sealed unsafe class QConvolution
 
         public void Next(ConvShape shape)
         {
-            if (++W < shape.W.Output) return;
+            if (++W == shape.W.Output) NextLine(shape);
+        }
+
+        /// <summary>To the first pixel of the next line.</summary>
+        public void NextLine(ConvShape shape)
+        {
             W = 0;
             if (++H < shape.H.Output) return;
             H = 0;

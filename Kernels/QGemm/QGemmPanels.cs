@@ -70,6 +70,9 @@ internal unsafe struct QGemmScratch
     public byte** Rows;
     public byte* Copies;
 
+    /// <summary>Tiles whose sums wait for the epilogue together: they stay in L1, and its constants are set up once.</summary>
+    public const int TilesPerEpilogue = 4;
+
     /// <summary>Carves <paramref name="scratch"/>, or only measures if it is null; returns the bytes used, a multiple of 64.</summary>
     public static long Carve(byte* scratch, QGemmWeights w, int rows, int copiedRows, out QGemmScratch result)
     {
@@ -82,7 +85,7 @@ internal unsafe struct QGemmScratch
             return taken;
         }
         int tiles = (rows + kernel.Mr - 1) / kernel.Mr;
-        result.C = (int*)Take((long)kernel.Mr * kernel.Nr * sizeof(int));
+        result.C = (int*)Take((long)Math.Min(tiles, TilesPerEpilogue) * kernel.Mr * kernel.Nr * sizeof(int));
         result.Init = (int*)Take(kernel.Nr * sizeof(int));
         result.RowSums = (int*)Take(w.HasZeroPoints ? (long)rows * sizeof(int) : 0);
         result.Rows = (byte**)Take((long)tiles * w.Sections * kernel.Mr * sizeof(byte*));
@@ -130,13 +133,14 @@ internal unsafe struct QGemmPanels
         int mr = kernel.Mr, nr = kernel.Nr, tiles = (rows + mr - 1) / mr;
         int columnBytes = epilogue.ElementBytes, sumColumnBytes = epilogue.SumElementBytes;
         nint sumStride = (nint)epilogue.SumRowStride * sumColumnBytes;
+        int share = rows / tiles, longer = rows - share * tiles;   // as in Tile
+        nint tableStride = (nint)w.Sections * mr;
         if (w.HasZeroPoints) SumRows(rows, scratch);
 
         QGemmTile tile;
         tile.Taps = w.Sections;
         tile.Groups = w.Groups;
         tile.Init = scratch.Init;
-        tile.C = scratch.C;
         QEpilogueBlock block;
         block.C = scratch.C;
         block.CStride = nr;
@@ -149,16 +153,26 @@ internal unsafe struct QGemmPanels
             block.Channel = Channel + column;
             block.SumStride = sumStride;
             block.YStride = YStride;
-            for (int t = 0; t < tiles; t++)
+            tile.Rows = scratch.Rows;
+            int row = 0;
+            for (int t = 0; t < tiles;)
             {
-                Tile(rows, mr, t, out int first, out int count);
-                tile.Rows = scratch.Rows + (nint)t * w.Sections * mr;
-                tile.RowCount = count;
-                kernel.Run(&tile);
-                if (w.HasZeroPoints) SubtractRowTerm(scratch.C, scratch.RowSums + first, count, column);
-                block.Rows = count;
-                block.Y = Y + (firstRow + first) * YStride + (nint)column * columnBytes;
-                block.Sum = epilogue.Sum is null ? null : Sum + (firstRow + first) * sumStride + (nint)column * sumColumnBytes;
+                int firstOfBatch = row;
+                tile.C = scratch.C;
+                for (int end = Math.Min(t + QGemmScratch.TilesPerEpilogue, tiles); t < end; t++)
+                {
+                    int count = t < longer ? share + 1 : share;
+                    tile.RowCount = count;
+                    kernel.Run(&tile);
+                    tile.Rows += tableStride;
+                    tile.C += count * nr;
+                    row += count;
+                }
+                int batch = row - firstOfBatch;
+                if (w.HasZeroPoints) SubtractRowTerm(scratch.C, scratch.RowSums + firstOfBatch, batch, column);
+                block.Rows = batch;
+                block.Y = Y + (firstRow + firstOfBatch) * YStride + (nint)column * columnBytes;
+                block.Sum = epilogue.Sum is null ? null : Sum + (firstRow + firstOfBatch) * sumStride + (nint)column * sumColumnBytes;
                 kernel.Epilogue.Apply(epilogue, &block);
             }
         }
