@@ -1,0 +1,128 @@
+using System.CommandLine;
+using System.Diagnostics;
+using System.Globalization;
+using Octet.Kernels.Cpu;
+using Octet.Kernels.Emit;
+using Octet.Kernels.Geometry;
+using Octet.Kernels.Memory;
+using Octet.Kernels.QConv;
+using Octet.Kernels.QGemm;
+using Octet.Kernels.Requantize;
+
+namespace Octet.Benchmarks.Verbs;
+
+/// <summary><c>kernels</c>: every integer kernel of this CPU on layers of ResNet-50, MobileNetV2 and BERT, one thread, beside the register peak of the same run.</summary>
+internal static class KernelsVerb
+{
+    private const double SecondsPerCase = 0.3;
+
+    /// <summary>M×N×K of matrix products: rows, output channels, depth.</summary>
+    private static readonly (int M, int N, int K)[] Products = [(512, 512, 512), (128, 3072, 768), (1, 3072, 768), (1, 4096, 4096)];
+
+    private static readonly (string Name, ConvShape Shape)[] Convolutions =
+    [
+        ("resnet50 56² 64→64 3×3", Square(64, 64, 1, 56, 3, 1)),
+        ("resnet50 28² 128→128 3×3", Square(128, 128, 1, 28, 3, 1)),
+        ("resnet50 14² 256→256 3×3", Square(256, 256, 1, 14, 3, 1)),
+        ("resnet50 7² 512→512 3×3", Square(512, 512, 1, 7, 3, 1)),
+        ("resnet50 56² 64→256 1×1", Square(64, 256, 1, 56, 1, 1)),
+        ("resnet50 56² 256→64 1×1", Square(256, 64, 1, 56, 1, 1)),
+        ("resnet50 14² 1024→256 1×1", Square(1024, 256, 1, 14, 1, 1)),
+        ("resnet50 7² 512→2048 1×1", Square(512, 2048, 1, 7, 1, 1)),
+        ("resnet50 224² 3→64 7×7 s2", Square(3, 64, 1, 224, 7, 2)),
+        ("mobilenetv2 224² 3→32 3×3 s2", Square(3, 32, 1, 224, 3, 2)),
+    ];
+
+    private static readonly (string Name, ConvShape Shape)[] DepthwiseConvolutions =
+    [
+        ("mobilenetv2 112² 32 3×3", Square(32, 32, 32, 112, 3, 1)),
+        ("mobilenetv2 56² 144 3×3 s2", Square(144, 144, 144, 56, 3, 2)),
+        ("mobilenetv2 14² 576 3×3", Square(576, 576, 576, 14, 3, 1)),
+        ("efficientnet 28² 240 5×5", Square(240, 240, 240, 28, 5, 1)),
+    ];
+
+    public static Command Create()
+    {
+        var filter = new Option<string>("--filter") { Description = "Only kernels whose name contains this.", DefaultValueFactory = _ => "" };
+        var command = new Command("kernels", "Times the integer kernels of this CPU on one thread, in GMAC/s, beside the register peak.") { filter };
+        command.SetAction(result => Run(result.GetValue(filter)!, Console.Out));
+        return command;
+    }
+
+    private static int Run(string filter, TextWriter output)
+    {
+        CpuFeatures cpu = CpuInfo.Detected;
+        output.WriteLine($"{CpuInfo.Name}: {cpu}");
+        output.WriteLine(Invariant($"register peak: VPDPBUSD zmm {RegisterPeak.DotZmm(cpu) / 1e9:F0}, ymm {RegisterPeak.DotYmm(cpu) / 1e9:F0}, VPMADDWD+VPADDD ymm {RegisterPeak.WordsYmm(cpu) / 1e9:F0} GMAC/s"));
+        foreach (QGemmKernel kernel in QGemmKernels.All.Where(k => (k.Requires & ~cpu) == 0 && k.Requires != CpuFeatures.None && k.Name.Contains(filter, StringComparison.Ordinal)))
+        {
+            foreach ((int m, int n, int k) in Products) Report(output, kernel.Name, $"{m}x{n}x{k}", (double)m * n * k, Product(kernel, m, n, k));
+            foreach ((string name, ConvShape shape) in Convolutions)
+            {
+                QConvMethod method = QConvMethod.Select(shape, kernel);
+                Report(output, method.Name, name, shape.MultiplyAccumulates, Convolution(shape, method));
+            }
+        }
+        foreach (QDepthwiseKernel kernel in QDepthwiseKernels.All.Where(k => (k.Requires & ~cpu) == 0 && k.Requires != CpuFeatures.None && k.Name.Contains(filter, StringComparison.Ordinal)))
+        {
+            foreach ((string name, ConvShape shape) in DepthwiseConvolutions)
+                Report(output, kernel.Name, name, shape.MultiplyAccumulates, Convolution(shape, new QConvMethod(QConvForm.Depthwise, null, kernel, "")));
+        }
+        return 0;
+    }
+
+    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+
+    private static void Report(TextWriter output, string kernel, string layer, double macs, Action run)
+    {
+        run();
+        run();
+        double best = double.MaxValue;
+        var total = Stopwatch.StartNew();
+        while (total.Elapsed.TotalSeconds < SecondsPerCase)
+        {
+            long start = Stopwatch.GetTimestamp();
+            run();
+            best = Math.Min(best, Stopwatch.GetElapsedTime(start).TotalSeconds);
+        }
+        output.WriteLine(Invariant($"{kernel,-46} {layer,-30} {best * 1e6,9:F1} us {macs / best / 1e9,7:F1} GMAC/s"));
+    }
+
+    private static Action Product(QGemmKernel kernel, int m, int n, int k)
+    {
+        QGemmWeights weights = QGemmWeights.Pack(Weights(k * n), k, n, false, [], kernel);
+        QEpilogue epilogue = Epilogue(n);
+        AlignedBuffer a = Input(m * k), y = new(m * n), scratch = new(QGemmDriver.ScratchBytes(m, weights, 1));
+        return () => QGemmDriver.Run(a.Memory.Span, k, m, weights, 3, epilogue, default, y.Memory.Span, n, scratch.Memory.Span, default);
+    }
+
+    private static Action Convolution(ConvShape shape, QConvMethod method)
+    {
+        QConvWeights weights = QConvWeights.Pack(shape, Weights(shape.OutChannels * shape.GroupInChannels * shape.Taps), [], method);
+        QConvolution convolution = QConvolution.Create(shape, weights, 3, Epilogue(shape.OutChannels));
+        AlignedBuffer x = Input(shape.InputPixels * shape.InChannels), y = new(shape.OutputPixels * shape.OutChannels), scratch = new(convolution.ScratchBytes(1));
+        return () => convolution.Run(x.Memory.Span, default, y.Memory.Span, scratch.Memory.Span, default);
+    }
+
+    private static QEpilogue Epilogue(int channels) => QEpilogue.ToUInt8(channels, new int[channels], Enumerable.Repeat(0.0001f, channels).ToArray(), 128);
+
+    private static sbyte[] Weights(int count)
+    {
+        var random = new Random(1);
+        return Enumerable.Range(0, count).Select(_ => (sbyte)random.Next(-127, 128)).ToArray();
+    }
+
+    private static AlignedBuffer Input(int count)
+    {
+        var buffer = new AlignedBuffer(count);
+        new Random(2).NextBytes(buffer.Memory.Span);
+        return buffer;
+    }
+
+    private static ConvShape Square(int inChannels, int outChannels, int groups, int size, int kernel, int stride)
+    {
+        int pad = kernel / 2;
+        var axis = new WindowAxis(size, kernel, stride, 1, pad, pad, (size + 2 * pad - kernel) / stride + 1);
+        return new ConvShape(1, inChannels, outChannels, groups, WindowAxis.Unit, axis, axis);
+    }
+}
