@@ -190,8 +190,8 @@ internal sealed unsafe class QConvolution
         {
             source = scratch;
             scratch += PaddedBytes;
-            var copy = new PaddingPieces { Owner = this, X = x, Padded = source };
-            p.For(ref copy, Shape.Batch * PaddedD * ((PaddedH + PaddingPieces.RowsPerPiece - 1) / PaddingPieces.RowsPerPiece));
+            var copy = new PaddingPieces { Owner = this, X = x, Padded = source, RowsPerPiece = PaddingPieces.Rows(PaddedW * Shape.InChannels) };
+            p.For(ref copy, Shape.Batch * PaddedD * ((PaddedH + copy.RowsPerPiece - 1) / copy.RowsPerPiece));
         }
         int rows = QGemmBlocking.LargestRowsPerPiece(Rows, w);
         var work = new WindowPieces
@@ -211,11 +211,15 @@ internal sealed unsafe class QConvolution
     /// <summary>Copies some rows of the input into the padded form; padding holds the zero point.</summary>
     private struct PaddingPieces : IPieces
     {
-        public const int RowsPerPiece = 16;
+        /// <summary>A smaller copy costs less than handing it to another thread.</summary>
+        private const int SmallestPieceBytes = 64 << 10;
 
         public QConvolution Owner;
         public byte* X;
         public byte* Padded;
+        public int RowsPerPiece;
+
+        public static int Rows(int lineBytes) => Math.Max(1, SmallestPieceBytes / Math.Max(1, lineBytes));
 
         public readonly void Run(int piece, int worker)
         {

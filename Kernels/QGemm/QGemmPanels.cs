@@ -12,8 +12,8 @@ internal readonly struct QGemmBlocking
     /// <summary>Addresses of one piece stay within a part of L1.</summary>
     private const int TableBudgetBytes = 16 << 10;
 
-    /// <summary>Below this a piece costs less than handing it to another thread.</summary>
-    private const long SmallestPieceMacs = 1 << 18;
+    /// <summary>Below this a piece costs less than handing it to another thread; nanoseconds times GMAC/s are multiply-accumulates.</summary>
+    private const float SmallestPieceNanoseconds = 4000;
 
     private QGemmBlocking(int rows, int rowsPerPiece, int panels, int panelsPerPiece)
     {
@@ -50,7 +50,7 @@ internal readonly struct QGemmBlocking
         if (workers > 1 && rows > 0)
         {
             long macs = (long)rows * w.Depth * w.Columns;
-            long wanted = Math.Clamp(macs / SmallestPieceMacs, 1, 4L * workers);
+            long wanted = Math.Clamp((long)(macs / (SmallestPieceNanoseconds * w.Kernel.Throughput)), 1, 4L * workers);
             int fewest = (int)((rows + wanted - 1) / wanted);
             rowsPerPiece = Math.Min(rowsPerPiece, (fewest + mr - 1) / mr * mr);
             long rowPieces = (rows + rowsPerPiece - 1) / rowsPerPiece;

@@ -12,7 +12,8 @@ internal static class Oracle
     /// <param name="graph">The graph; its inputs are float32, integers or bool.</param>
     /// <param name="inputs">A value per input.</param>
     /// <param name="bound">Largest difference of a float from the oracle's, as a share of the largest magnitude of that output.</param>
-    public static void Compare(Graph graph, IReadOnlyDictionary<string, Tensor> inputs, float bound = Tolerance.PeerRelative)
+    /// <param name="threads">Threads of the session.</param>
+    public static void Compare(Graph graph, IReadOnlyDictionary<string, Tensor> inputs, float bound = Tolerance.PeerRelative, int threads = 1)
     {
         GraphVerifier.Verify(graph);
         var model = new Model(graph);
@@ -22,7 +23,7 @@ internal static class Oracle
             model.Save(path);
             IReadOnlyDictionary<string, Tensor> expected = OnnxRuntimePeer.Run(path, inputs);
             Model loaded = Model.Load(path);
-            IReadOnlyDictionary<string, Tensor> planned = new InferenceSession(loaded, new SessionOptions { Threads = 1 }).Run(inputs);
+            IReadOnlyDictionary<string, Tensor> planned = new InferenceSession(loaded, new SessionOptions { Threads = threads }).Run(inputs);
             RuntimeValue?[] interpreted = Interpreter.Run(loaded.Graph, inputs.ToDictionary(pair => pair.Key, pair => (RuntimeValue?)pair.Value), TestGraph.Options);
             for (int o = 0; o < loaded.Graph.Outputs.Count; o++)
             {

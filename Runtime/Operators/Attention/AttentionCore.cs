@@ -2,6 +2,7 @@ using System.Numerics;
 using System.Runtime.InteropServices;
 using Octet.Kernels.Cpu;
 using Octet.Kernels.Elementwise;
+using Octet.Kernels.SGemm;
 using Octet.Kernels.Softmax;
 using Octet.Kernels.Threading;
 using Octet.Runtime.Tensors;
@@ -61,12 +62,44 @@ internal sealed record AttentionMask(bool Causal, float HiddenBy, (int Batch, in
 /// <code>
 ///   s = scale · q · kᵀ    s = softcap · tanh(s / softcap)    s = s + mask    p = softmax(s)    y = p · v
 /// </code>
-/// One piece of work is a block of queries of one head. Scores of the block are in scratch.
+/// With few queries (decoding) or very many scores, one piece of work is a block of queries of one head, whose scores are in scratch. Otherwise all scores are: one
+/// batch of products makes them, a pass masks and normalizes them, a second batch combines the values.
 /// </remarks>
 internal sealed class AttentionCore(AttentionShape shape, AttentionStrides q, AttentionStrides k, AttentionStrides v, AttentionStrides y, float scale, float softcap,
     AttentionMask mask, int scoresStage, CpuFeatures cpu, AttentionMask? secondMask = null)
 {
     private readonly UnaryKernel? _tanh = softcap != 0 ? UnaryKernel.Select(UnaryOperation.Tanh, cpu) : null;
+
+    /// <summary>Queries from which on packing keys and values for the matrix kernels pays.</summary>
+    private const int BatchRows = 8;
+
+    /// <summary>Bytes of scores up to which all are kept at once.</summary>
+    private const long MostScores = 256L << 20;
+
+    private readonly SGemmBatch? _scores = UsesBatches(shape) ? SGemmBatch.Create(
+        new SGemmBatchShape(shape.Rows, shape.Keys, shape.Size, false, true, scale, q.Row, k.Row, shape.Keys),
+        Offsets(shape, q, false), Offsets(shape, k, true), Offsets(shape, AttentionStrides.HeadsFirst(shape.Heads, shape.Rows, shape.Keys), false), SEpilogue.None(shape.Keys), cpu) : null;
+
+    private readonly SGemmBatch? _values = UsesBatches(shape) ? SGemmBatch.Create(
+        new SGemmBatchShape(shape.Rows, shape.ValueSize, shape.Keys, false, false, 1, shape.Keys, v.Row, y.Row),
+        Offsets(shape, AttentionStrides.HeadsFirst(shape.Heads, shape.Rows, shape.Keys), false), Offsets(shape, v, true), Offsets(shape, y, false), SEpilogue.None(shape.ValueSize), cpu) : null;
+
+    private static bool UsesBatches(AttentionShape shape) => shape.Rows >= BatchRows && shape.Keys > 0 && shape.Size > 0 && shape.ValueSize > 0
+        && (long)shape.Batch * shape.Heads * shape.Rows * shape.Keys * sizeof(float) <= MostScores;
+
+    /// <summary>First element of every head's matrix.</summary>
+    private static int[] Offsets(AttentionShape shape, AttentionStrides strides, bool ofKeys)
+    {
+        int[] offsets = new int[shape.Batch * shape.Heads];
+        for (int i = 0; i < offsets.Length; i++)
+        {
+            int head = i % shape.Heads;
+            offsets[i] = i / shape.Heads * strides.Batch + (ofKeys ? head / (shape.Heads / shape.KeyHeads) : head) * strides.Head;
+        }
+        return offsets;
+    }
+
+    private int AllScoresBytes => _scores is null ? 0 : (shape.Batch * shape.Heads * shape.Rows * shape.Keys * sizeof(float) + 63) & ~63;
 
     /// <summary>Queries of one piece: four keys or values that are loaded serve all of them, and a short sequence still has pieces to share.</summary>
     private const int BlockRows = 16;
@@ -80,7 +113,8 @@ internal sealed class AttentionCore(AttentionShape shape, AttentionStrides q, At
     private int WorkerBytes => checked(((BlockRows + 1) * shape.Keys + 16) * sizeof(float));
 
     /// <summary>Bytes of scratch for so many workers.</summary>
-    public int ScratchBytes(int workers) => checked(workers * WorkerBytes);
+    public int ScratchBytes(int workers) => checked(AllScoresBytes + (int)Math.Max((long)workers * WorkerBytes,
+        Math.Max(_scores?.ScratchBytes(workers) ?? 0, _values?.ScratchBytes(workers) ?? 0)) + 64);
 
     /// <summary>Multiply-accumulates.</summary>
     public long MultiplyAccumulates => (long)shape.Batch * shape.Heads * shape.Rows * shape.Keys * (shape.Size + shape.ValueSize);
@@ -99,6 +133,17 @@ internal sealed class AttentionCore(AttentionShape shape, AttentionStrides q, At
     public void Run(Memory<byte> query, Memory<byte> key, Memory<byte> value, Tensor? maskTensor, Tensor? lengths, Memory<byte> output, Memory<byte> scores,
         Memory<byte> scratch, Parallelism parallel, Tensor? secondMaskTensor = null)
     {
+        if (_scores is not null)
+        {
+            Memory<byte> all = scratch[..AllScoresBytes];
+            scratch = scratch[AllScoresBytes..];
+            Span<float> s = MemoryMarshal.Cast<byte, float>(all.Span)[..(shape.Batch * shape.Heads * shape.Rows * shape.Keys)];
+            _scores.Run(MemoryMarshal.Cast<byte, float>(query.Span), MemoryMarshal.Cast<byte, float>(key.Span), s, scratch.Span, parallel);
+            var normalize = new Pieces { Core = this, AllScores = all, Mask = maskTensor, SecondMask = secondMaskTensor, Lengths = lengths, Scores = scores, Scratch = scratch };
+            parallel.For(ref normalize, shape.Batch * shape.Heads * Blocks);
+            _values!.Run(s, MemoryMarshal.Cast<byte, float>(value.Span), MemoryMarshal.Cast<byte, float>(output.Span), scratch.Span, parallel);
+            return;
+        }
         var work = new Pieces { Core = this, Query = query, Key = key, Value = value, Mask = maskTensor, SecondMask = secondMaskTensor, Lengths = lengths, Output = output, Scores = scores, Scratch = scratch };
         parallel.For(ref work, shape.Batch * shape.Heads * Blocks);
     }
@@ -106,7 +151,7 @@ internal sealed class AttentionCore(AttentionShape shape, AttentionStrides q, At
     private struct Pieces : IPieces
     {
         public AttentionCore Core;
-        public Memory<byte> Query, Key, Value, Output, Scores, Scratch;
+        public Memory<byte> Query, Key, Value, Output, Scores, Scratch, AllScores;
         public Tensor? Mask, SecondMask, Lengths;
 
         public void Run(int piece, int worker) => Core.Block(in this, piece, worker);
@@ -116,16 +161,16 @@ internal sealed class AttentionCore(AttentionShape shape, AttentionStrides q, At
     {
         int block = piece % Blocks, head = piece / Blocks % shape.Heads, batch = piece / Blocks / shape.Heads;
         int keyHead = head / (shape.Heads / shape.KeyHeads), keys = shape.Keys;
-        ReadOnlySpan<float> query = MemoryMarshal.Cast<byte, float>(data.Query.Span)[(batch * q.Batch + head * q.Head)..];
-        ReadOnlySpan<float> key = MemoryMarshal.Cast<byte, float>(data.Key.Span)[(batch * k.Batch + keyHead * k.Head)..];
-        ReadOnlySpan<float> value = MemoryMarshal.Cast<byte, float>(data.Value.Span)[(batch * v.Batch + keyHead * v.Head)..];
-        Span<float> output = MemoryMarshal.Cast<byte, float>(data.Output.Span)[(batch * y.Batch + head * y.Head)..];
-        Span<float> all = MemoryMarshal.Cast<byte, float>(data.Scores.Span);
-        Span<float> scratch = MemoryMarshal.Cast<byte, float>(data.Scratch.Span.Slice(worker * WorkerBytes, WorkerBytes));
-        int first = block * BlockRows, rows = Math.Min(BlockRows, shape.Rows - first);
-        Span<float> scores = scratch[..(rows * keys)], bias = scratch.Slice(BlockRows * keys, keys);
-        Span<float> kept = all.IsEmpty ? default : all.Slice(((batch * shape.Heads + head) * shape.Rows + first) * keys, rows * keys);
-        Scores(query[(first * q.Row)..], rows, key, scores);
+        int first = block * BlockRows, rows = Math.Min(BlockRows, shape.Rows - first), at = ((batch * shape.Heads + head) * shape.Rows + first) * keys;
+        Span<float> kept = data.Scores.IsEmpty ? default : MemoryMarshal.Cast<byte, float>(data.Scores.Span).Slice(at, rows * keys);
+        Span<float> scratch = MemoryMarshal.Cast<byte, float>(data.Scratch.Span.Slice(worker * WorkerBytes, WorkerBytes)), bias = scratch.Slice(BlockRows * keys, keys);
+        bool made = !data.AllScores.IsEmpty;
+        Span<float> scores = made ? MemoryMarshal.Cast<byte, float>(data.AllScores.Span).Slice(at, rows * keys) : scratch[..(rows * keys)];
+        if (!made)
+        {
+            Scores(MemoryMarshal.Cast<byte, float>(data.Query.Span)[(batch * q.Batch + head * q.Head + first * q.Row)..], rows,
+                MemoryMarshal.Cast<byte, float>(data.Key.Span)[(batch * k.Batch + keyHead * k.Head)..], scores);
+        }
         if (scoresStage == 0 && !kept.IsEmpty) scores.CopyTo(kept);
         if (_tanh is not null)
         {
@@ -146,7 +191,9 @@ internal sealed class AttentionCore(AttentionShape shape, AttentionStrides q, At
         if (scoresStage == 2 && !kept.IsEmpty) scores.CopyTo(kept);
         if (keys > 0) SoftmaxKernel.Run(scores, keys, 1, logarithm: false, scores, cpu, Parallelism.None);
         if (scoresStage == 3 && !kept.IsEmpty) scores.CopyTo(kept);
-        Combine(scores, rows, value, output[(first * y.Row)..]);
+        if (made) return;
+        Combine(scores, rows, MemoryMarshal.Cast<byte, float>(data.Value.Span)[(batch * v.Batch + keyHead * v.Head)..],
+            MemoryMarshal.Cast<byte, float>(data.Output.Span)[(batch * y.Batch + head * y.Head + first * y.Row)..]);
     }
 
     private void FillBias(in Pieces data, int batch, int head, int i, Span<float> bias)

@@ -1,5 +1,7 @@
 using System.Collections.Immutable;
 using System.Numerics;
+using System.Runtime.InteropServices;
+using Octet.Kernels.Cpu;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Tensors;
 
@@ -54,23 +56,24 @@ internal sealed class Einsum : Operator
         EinsumEquation equation = EinsumEquation.Parse(c, [.. shapes.Select(shape => shape.Length)]);
         return c.Element(0) switch
         {
-            DataType.Float32 => new EinsumStep<float>(equation, shapes),
-            DataType.Float64 => new EinsumStep<double>(equation, shapes),
-            DataType.Int32 => new EinsumStep<int>(equation, shapes),
-            DataType.Int64 => new EinsumStep<long>(equation, shapes),
+            DataType.Float32 => new EinsumStep<float>(equation, shapes, c.Cpu, c.Workers),
+            DataType.Float64 => new EinsumStep<double>(equation, shapes, c.Cpu, c.Workers),
+            DataType.Int32 => new EinsumStep<int>(equation, shapes, c.Cpu, c.Workers),
+            DataType.Int64 => new EinsumStep<long>(equation, shapes, c.Cpu, c.Workers),
             _ => throw c.Unsupported($"{c.Element(0).Name()} operands", Types),
         };
     }
 
     /// <summary>One product of two operands (or one alone): strides per loop, result labels outside, summed ones inside.</summary>
-    private sealed record Product(int[] Extents, int[] A, int[] B, int OuterLoops, int Length, bool Single);
+    private sealed record Product(int[] Extents, int[] A, int[] B, int OuterLoops, int Length, bool Single, EinsumContraction? Contraction);
 
     private sealed class EinsumStep<T> : Step where T : unmanaged, INumber<T>
     {
         private readonly Product[] _products;
         private readonly int _largest;
+        private readonly long _contractionBytes;
 
-        public EinsumStep(EinsumEquation equation, int[][] shapes)
+        public EinsumStep(EinsumEquation equation, int[][] shapes, CpuFeatures cpu, int workers)
         {
             var extents = new Dictionary<int, int>();
             for (int i = 0; i < shapes.Length; i++)
@@ -95,16 +98,20 @@ internal sealed class Einsum : Operator
                 int[] loops = [.. result, .. summed];
                 int[] loopExtents = [.. loops.Select(label => extents[label])];
                 products.Add(new Product(loopExtents, [.. loops.Select(label => Stride(left, leftShape, label))], [.. loops.Select(label => Stride(right, rightShape, label))],
-                    result.Length, Tensor.CountElements(loopExtents.AsSpan()[..result.Length]), single));
+                    result.Length, Tensor.CountElements(loopExtents.AsSpan()[..result.Length]), single,
+                    typeof(T) == typeof(float) && !single ? EinsumContraction.Create(left, leftShape, right, rightShape, result, cpu) : null));
                 (left, leftShape) = (result, [.. result.Select(label => extents[label])]);
                 if (!last) _largest = Math.Max(_largest, products[^1].Length);
             }
             _products = [.. products];
+            _contractionBytes = products.Select(product => product.Contraction?.ScratchBytes(workers) ?? 0).Max();
         }
 
-        public override string Kernel => "einsum";
+        public override string Kernel => _products[0].Contraction?.Kernel ?? "loops";
 
-        public override int ScratchBytes => checked(2 * _largest * System.Runtime.CompilerServices.Unsafe.SizeOf<T>());
+        private int Intermediates => checked((2 * _largest * System.Runtime.CompilerServices.Unsafe.SizeOf<T>() + 63) & ~63);
+
+        public override int ScratchBytes => checked(Intermediates + (int)_contractionBytes);
 
         public override long MultiplyAccumulates
         {
@@ -123,13 +130,17 @@ internal sealed class Einsum : Operator
 
         public override void Run(StepContext c)
         {
-            Span<T> scratch = System.Runtime.InteropServices.MemoryMarshal.Cast<byte, T>(c.Scratch);
+            Span<T> scratch = MemoryMarshal.Cast<byte, T>(c.Scratch);
             ReadOnlySpan<T> left = c.Input<T>(0);
             for (int i = 0; i < _products.Length; i++)
             {
                 Product product = _products[i];
                 Span<T> to = i == _products.Length - 1 ? c.Output<T>(0) : scratch.Slice(i % 2 * _largest, product.Length);
-                Multiply(product, left, product.Single ? default : c.Input<T>(i + 1), to);
+                if (product.Contraction is { } contraction)
+                {
+                    contraction.Run(MemoryMarshal.Cast<T, float>(left), c.Input<float>(i + 1), MemoryMarshal.Cast<T, float>(to), c.Scratch[Intermediates..], c.Parallel);
+                }
+                else Multiply(product, left, product.Single ? default : c.Input<T>(i + 1), to);
                 left = to;
             }
         }

@@ -74,15 +74,12 @@ internal sealed class GridSample : Operator
                 {
                     ReadOnlySpan<float> given = coordinates.Slice((n * _points + point) * _axes, _axes);
                     for (int i = 0; i < _axes; i++) at[i] = Pixel(given[_axes - 1 - i], x[2 + i]);
-                    int taps = Taps(at[.._axes], indexes, weights);
+                    int taps = Inside(Taps(at[.._axes], indexes, weights), indexes, weights);
                     for (int channel = 0; channel < x[1]; channel++)
                     {
                         ReadOnlySpan<float> from = data.Slice((n * x[1] + channel) * _plane, _plane);
                         float sum = 0;
-                        for (int t = 0; t < taps; t++)
-                        {
-                            if (indexes[t] >= 0) sum += weights[t] * from[indexes[t]];
-                        }
+                        for (int t = 0; t < taps; t++) sum += weights[t] * from[indexes[t]];
                         y[(n * x[1] + channel) * _points + point] = sum;
                     }
                 }
@@ -137,6 +134,19 @@ internal sealed class GridSample : Operator
                 count *= perAxis;
             }
             return count;
+        }
+
+        /// <summary>Drops the taps that read padding zeros.</summary>
+        private static int Inside(int count, Span<int> indexes, Span<float> weights)
+        {
+            int kept = 0;
+            for (int t = 0; t < count; t++)
+            {
+                if (indexes[t] < 0) continue;
+                (indexes[kept], weights[kept]) = (indexes[t], weights[t]);
+                kept++;
+            }
+            return kept;
         }
 
         private int Inside(int index, int extent)

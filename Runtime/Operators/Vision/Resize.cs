@@ -259,8 +259,8 @@ internal class Resize : Operator
         public WeightedStep(int[] input, int[] output, ResampleAxis?[] axes, float extrapolation)
         {
             (_input, _output, _axes, _extrapolation) = (input, output, axes, extrapolation);
-            // Shrinking axes first: every later pass is smaller.
-            _order = [.. Enumerable.Range(0, axes.Length).Where(i => axes[i] is not null).OrderBy(i => (double)output[i] / input[i])];
+            // Shrinking axes first: every later pass is smaller. Of equals the innermost first, because it is the only one without vectors.
+            _order = [.. Enumerable.Range(0, axes.Length).Where(i => axes[i] is not null).OrderBy(i => (double)output[i] / input[i]).ThenByDescending(i => i)];
             int[] shape = [.. input];
             _largest = Tensor.CountElements(shape);
             foreach (int axis in _order)
@@ -328,8 +328,9 @@ internal class Resize : Operator
                 Span<float> to = y.Slice(o * map.Output * inner, map.Output * inner);
                 if (inner == 1 && taps == 2)
                 {
-                    for (int i = 0; i < to.Length; i++)
-                        to[i] = map.Weights[2 * i] * from[map.Indexes[2 * i]] + map.Weights[2 * i + 1] * from[map.Indexes[2 * i + 1]];
+                    ReadOnlySpan<int> pairs = map.Indexes.AsSpan(0, 2 * to.Length);
+                    ReadOnlySpan<float> parts = map.Weights.AsSpan(0, 2 * to.Length);
+                    for (int i = 0; i < to.Length; i++) to[i] = parts[2 * i] * from[pairs[2 * i]] + parts[2 * i + 1] * from[pairs[2 * i + 1]];
                     continue;
                 }
                 for (int i = 0; i < map.Output; i++)
@@ -344,10 +345,23 @@ internal class Resize : Operator
                         continue;
                     }
                     Span<float> row = to.Slice(i * inner, inner);
+                    if (taps == 2)
+                    {
+                        Blend(from.Slice(indexes[0] * inner, inner), weights[0], from.Slice(indexes[1] * inner, inner), weights[1], row);
+                        continue;
+                    }
                     Scale(from.Slice(indexes[0] * inner, inner), weights[0], row);
                     for (int t = 1; t < taps; t++) AddScaled(from.Slice(indexes[t] * inner, inner), weights[t], row);
                 }
             }
+        }
+
+        private static void Blend(ReadOnlySpan<float> a, float weightA, ReadOnlySpan<float> b, float weightB, Span<float> y)
+        {
+            int i = 0;
+            for (; i <= y.Length - Vector<float>.Count; i += Vector<float>.Count)
+                (new Vector<float>(a[i..]) * weightA + new Vector<float>(b[i..]) * weightB).CopyTo(y[i..]);
+            for (; i < y.Length; i++) y[i] = a[i] * weightA + b[i] * weightB;
         }
 
         private static void Scale(ReadOnlySpan<float> x, float weight, Span<float> y)

@@ -35,6 +35,25 @@ internal sealed class QConvolutionTests(QGemmKernel kernel)
     [TestCaseSource(nameof(Shapes))]
     public void StaysInsideItsBuffers(ConvShape shape) => ConvShapes.CheckGuarded(shape, QConvMethod.Select(shape, kernel));
 
+    /// <summary>Large enough to be cut into many pieces, in place and through a padded copy.</summary>
+    [Test]
+    public void SameResultForAnyThreadCount([Values(16, 6)] int channels)
+    {
+        ConvShape shape = ConvShapes.Square(2, channels, 70, 1, 40, 3, 1, 1, 1);
+        var random = new Random(channels);
+        byte[] x = random.Bytes(shape.Batch * shape.InputPixels * channels);
+        QConvWeights weights = QConvWeights.Pack(shape, random.SBytes(70 * channels * 9), [], QConvMethod.Select(shape, kernel));
+        QConvolution conv = QConvolution.Create(shape, weights, 7, QEpilogue.ToUInt8(70, random.Ints(70, -500, 500), [0.004f], 90));
+        byte[]? one = null;
+        for (int threads = 1; threads <= 4; threads++)
+        {
+            var p = IntegerData.Threads(threads);
+            var y = new byte[shape.Batch * shape.OutputPixels * 70];
+            conv.Run(x, default, y, new byte[conv.ScratchBytes(p.MaxWorkers)], p);
+            Assert.That(y, Is.EqualTo(one ??= y), $"{threads} threads");
+        }
+    }
+
     [Test]
     public void RandomShapes() => ConvShapes.Random.Sample((shape, zeroPoint, seed) =>
     {

@@ -236,6 +236,10 @@ internal sealed class OracleTests
     [TestCase("ij,ij", "3,4", "3,4")]
     [TestCase("i,j->ij", "3", "4")]
     [TestCase("bij,jk->bik", "2,3,4", "4,5")]
+    [TestCase("ibhd,jbhd->bijh", "4,2,3,5", "6,2,3,5")]
+    [TestCase("kij,lk->jli", "3,4,5", "2,3")]
+    [TestCase("ji,jk->ik", "4,3", "4,5")]
+    [TestCase("ij,kj->k", "3,4", "5,4")]
     public void EinsumOfTwo(string equation, string a, string b)
     {
         TestGraph g = New();
@@ -286,6 +290,14 @@ internal sealed class OracleTests
     }
 
     [Test]
+    public void MultiHeadAttentionOverManyQueries([Values] bool causal, [Values] bool threads)
+    {
+        TestGraph g = New();
+        Compare(g, "MultiHeadAttention", [Input(g, "q", 2, 37, 48), Input(g, "k", 2, 37, 48), Input(g, "v", 2, 37, 96), null, MaskInput(g, "m", 2, 37), Input(g, "a", 1, 3, 37, 37)],
+            new AttributeMap { ["num_heads"] = 3L, ["unidirectional"] = causal ? 1L : 0L }, 1, domain: Operator.MicrosoftDomain, threads: threads ? 3 : 1);
+    }
+
+    [Test]
     public void MicrosoftRotaryEmbedding([Values(0L, 1L)] long interleaved, [Values] bool offset)
     {
         TestGraph g = New();
@@ -323,11 +335,11 @@ internal sealed class OracleTests
         return g.Input(name, new TensorType(DataType.Int64, default(ReadOnlySpan<int>)));
     }
 
-    private void Compare(TestGraph g, string type, IReadOnlyList<Value?> inputs, AttributeMap attributes, int outputs, float bound = Tolerance.PeerRelative, string domain = "")
+    private void Compare(TestGraph g, string type, IReadOnlyList<Value?> inputs, AttributeMap attributes, int outputs, float bound = Tolerance.PeerRelative, string domain = "", int threads = 1)
     {
         Value[] results = [.. Enumerable.Range(0, outputs).Select(i => g.Editor.AddValue($"y{i}"))];
         g.Editor.AddNode(type, [.. inputs], results, attributes, domain);
         foreach (Value result in results) g.Output(result);
-        Oracle.Compare(g.Graph, _inputs, bound);
+        Oracle.Compare(g.Graph, _inputs, bound, threads);
     }
 }
