@@ -12,7 +12,7 @@ namespace Octet.Quantization.Calibration;
 ///   Q_T = the bins below T, merged into L levels and spread again evenly over the bins of each level that are not empty
 ///   T*  = argmin Σ P_T · ln(P_T / Q_T)
 /// </code>
-/// L is 127 for signed and 255 for non-negative tensors. A tensor whose magnitudes fall into no more than L bins is represented without loss by its full range, so the range is not cut;
+/// L is 127 for signed and 255 for non-negative tensors. Bin 0 is left out: its values become the zero point under every threshold, and after a ReLU it would outweigh all others. A tensor whose magnitudes fall into no more than L bins is represented without loss by its full range, so the range is not cut;
 /// this is what keeps tensors of few distinct values, and constants, from collapsing.
 /// </remarks>
 public sealed class EntropyCollector : MergeableCollector
@@ -61,11 +61,13 @@ public sealed class EntropyCollector : MergeableCollector
     {
         int n = bins.LastIndexOfAnyExcept(0L) + 1;
         int occupied = 0;
-        foreach (long count in bins) if (count != 0) occupied++;
-        if (n <= levels || occupied <= levels) return (float)(n * width);
-
         double total = 0;
-        foreach (long count in bins) total += count;
+        for (int i = 1; i < n; i++)
+        {
+            if (bins[i] != 0) occupied++;
+            total += bins[i];
+        }
+        if (n <= levels || occupied <= levels) return (float)(n * width);
         var q = new double[n];
         double best = double.PositiveInfinity;
         int bestEnd = n;
@@ -91,16 +93,16 @@ public sealed class EntropyCollector : MergeableCollector
             int first = (int)((long)level * end / levels), last = (int)((long)(level + 1) * end / levels);
             double mass = 0;
             int occupied = 0;
-            for (int i = first; i < last; i++)
+            for (int i = Math.Max(1, first); i < last; i++)
             {
                 mass += inside[i];
                 if (inside[i] != 0) occupied++;
             }
-            for (int i = first; i < last; i++) q[i] = inside[i] != 0 ? mass / occupied : 0;
+            for (int i = Math.Max(1, first); i < last; i++) q[i] = inside[i] != 0 ? mass / occupied : 0;
         }
 
         double divergence = 0;
-        for (int i = 0; i < end; i++)
+        for (int i = 1; i < end; i++)
         {
             double p = (inside[i] + (i == end - 1 ? above : 0)) / total;
             if (p > 0) divergence += p * Math.Log(p / Math.Max(q[i] / kept, Floor));
