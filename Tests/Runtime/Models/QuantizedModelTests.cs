@@ -12,11 +12,15 @@ namespace Octet.Tests.Runtime.Models;
 [Category("Models")]
 internal sealed class QuantizedModelTests
 {
-    private const int Samples = 400;
+    private const int Samples = 200;
+
+    /// <summary>Images for the float simulation, whose convolutions pack their weights anew in every run.</summary>
+    private const int Simulated = 4;
 
     /// <summary>The mission's bound: half a point of top-1.</summary>
     private const double Points = 0.005;
 
+    [Category("Slow")]
     [TestCase("cifar10_nats_qdq_static")]
     [TestCase("cifar10_nats_int8_dynamic")]
     public void AgreesWithOnnxRuntimesExactMode(string name)
@@ -29,18 +33,19 @@ internal sealed class QuantizedModelTests
         using Microsoft.ML.OnnxRuntime.SessionOptions options = OnnxRuntimePeer.Options(exact: true);
         using var peer = new Microsoft.ML.OnnxRuntime.InferenceSession(path, options);
 
-        int right = 0, peerRight = 0, agree = 0, simulatedAgree = 0;
+        int right = 0, peerRight = 0, agree = 0, simulatedAgree = 0, seen = 0;
         foreach ((byte label, float[] image) in data)
         {
             var inputs = new Dictionary<string, Tensor> { [lowered.Inputs[0].Name] = Tensor.Create(image, 1, 3, 32, 32) };
-            int ours = Top(lowered.Run(inputs)["output"]), theirs = Top(OnnxRuntimePeer.Run(peer, inputs)["output"]), plain = Top(simulated.Run(inputs)["output"]);
+            int ours = Top(lowered.Run(inputs)["output"]), theirs = Top(OnnxRuntimePeer.Run(peer, inputs)["output"]);
             if (ours == label) right++;
             if (theirs == label) peerRight++;
             if (ours == theirs) agree++;
-            if (ours == plain) simulatedAgree++;
+            if (seen++ < Simulated && ours == Top(simulated.Run(inputs)["output"])) simulatedAgree++;
         }
-        TestContext.Out.WriteLine($"{name}: top-1 {right} of {data.Length}, ONNX Runtime {peerRight}; same class as ONNX Runtime {agree}, as the float simulation {simulatedAgree}");
+        TestContext.Out.WriteLine($"{name}: top-1 {right} of {data.Length}, ONNX Runtime {peerRight}; same class as ONNX Runtime {agree}, as the float simulation {simulatedAgree} of {Simulated}");
         Assert.That(Math.Abs(right - peerRight), Is.LessThanOrEqualTo(Points * data.Length));
+        Assert.That(simulatedAgree, Is.EqualTo(Simulated));
     }
 
     [Test]
