@@ -1,3 +1,4 @@
+using Octet.Kernels.Cpu;
 using Octet.Kernels.Quantize;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Tensors;
@@ -25,7 +26,8 @@ internal sealed class QTable : Operator
         Tensor table = c.Attributes.Tensor("table") ?? throw c.Error("table is missing", "table holds 256 bytes");
         if (table.Type != DataType.UInt8 || table.Length != 256) throw c.Error($"table is {table}", "table holds 256 bytes");
         byte[] entries = table.Span<byte>().ToArray();
-        return Step.From("table", run => ByteTable.Run(run.Input<byte>(0), entries, run.Output<byte>(0), run.Parallel), inPlaceInput: 0);
+        CpuFeatures cpu = c.Cpu;
+        return Step.From("table", run => ByteTable.Run(run.Input<byte>(0), entries, run.Output<byte>(0), cpu, run.Parallel), inPlaceInput: 0);
     }
 }
 
