@@ -67,6 +67,19 @@ internal sealed class QuantizedModelTests
         Assert.That(report.Explanations.Where(line => line.Form == NodeForm.Float).Select(line => line.Reason), Is.All.Not.Empty);
     }
 
+    [TestCase("cifar10_nats_qdq_static")]
+    [TestCase("cifar10_nats_int8_dynamic")]
+    public void RunningAllocatesNothing(string name)
+    {
+        string path = Path.Combine(TestData.Require(Path.Combine("models", name)), "model.onnx");
+        var session = new InferenceSession(Model.Load(path), new SessionOptions { Threads = 1 });
+        Tensor[] inputs = [TestGraph.RandomTensor(1, 1, 3, 32, 32)], outputs = session.CreateOutputs(inputs);
+        for (int i = 0; i < 3; i++) session.Run(inputs, outputs);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        for (int i = 0; i < 3; i++) session.Run(inputs, outputs);
+        Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.Zero);
+    }
+
     private static int Top(Tensor scores)
     {
         ReadOnlySpan<float> values = scores.Span<float>();
