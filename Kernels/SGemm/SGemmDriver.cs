@@ -151,7 +151,10 @@ internal static unsafe class SGemmDriver
 internal unsafe struct SGemmTiler
 {
     /// <summary>Floats of the spare tile: the largest <c>Mr · Nr</c>.</summary>
-    public const int SpareFloats = 12 * 32;
+    public const int SpareTile = 12 * 32;
+
+    /// <summary>Floats that the caller provides: the tile's own spare, and one for an activation that a sum follows.</summary>
+    public const int SpareFloats = 2 * SpareTile;
 
     private readonly SGemmKernel _kernel;
     private readonly SEpilogue _epilogue;
@@ -170,6 +173,7 @@ internal unsafe struct SGemmTiler
         _epilogue = epilogue;
         _spare = spare;
         _arguments.Taps = taps;
+        _arguments.Spare = spare + SpareTile;
         _arguments.Depth = depth;
         _arguments.ClampFirst = epilogue.ActivationFirst;
         _arguments.Low = epilogue.Low;

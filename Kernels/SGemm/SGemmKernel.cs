@@ -73,11 +73,11 @@ internal sealed unsafe class SGemmKernel
     }
 
     private static void Add<TLanes, V, TRows>(delegate*<SGemmTileArguments*, void>[] tiles, int mr)
-        where TLanes : struct, ILanes<V> where V : unmanaged where TRows : struct, ITileRows
+        where TLanes : struct, ILanes<V> where V : unmanaged where TRows : unmanaged, ITileRows
     {
-        if (TRows.Count > mr) return;
-        tiles[2 * (TRows.Count - 1)] = &SGemmTile<TLanes, V, TRows, Rows1>.Run;
-        tiles[2 * (TRows.Count - 1) + 1] = &SGemmTile<TLanes, V, TRows, Rows2>.Run;
+        if (sizeof(TRows) > mr) return;
+        tiles[2 * (sizeof(TRows) - 1)] = &SGemmTile<TLanes, V, TRows, Rows1>.Run;
+        tiles[2 * (sizeof(TRows) - 1) + 1] = &SGemmTile<TLanes, V, TRows, Rows2>.Run;
     }
 }
 

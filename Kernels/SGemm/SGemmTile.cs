@@ -39,6 +39,9 @@ internal unsafe struct SGemmTileArguments
     /// <summary>Row stride of <see cref="Y"/> in floats.</summary>
     public nint YStride;
 
+    /// <summary>A dense tile of rows × panel width that the tile may use.</summary>
+    public float* Spare;
+
     /// <summary>Columns to store, 1 … panel width.</summary>
     public int Columns;
 
@@ -66,225 +69,326 @@ internal unsafe struct SGemmTileArguments
 ///   aR−1                  │              │              │
 ///                         └──────────────┴──────────────┘
 /// </code>
-/// Rows and the two-vector choice are struct parameters: code of rows and vectors that do not exist is removed by the JIT.
+/// Rows and the two-vector choice are the sizes of struct parameters: the JIT never reads the code of rows and vectors that do not exist.
 /// Each output is <c>bias + Σ over taps, then k, ascending</c>, the same whatever tile it falls into.
 /// </remarks>
 internal static unsafe class SGemmTile<TLanes, V, TRows, TVectors>
-    where TLanes : struct, ILanes<V> where V : unmanaged where TRows : struct, ITileRows where TVectors : struct, ITileRows
+    where TLanes : struct, ILanes<V> where V : unmanaged where TRows : unmanaged, ITileRows where TVectors : unmanaged, ITileRows
 {
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(SGemmTileArguments* t)
     {
+        // Columns that are not all there, and a sum, are left to the spare tile and what follows it.
+        bool simple = t->Columns == sizeof(TVectors) * TLanes.Count && t->Sum == null;
+        float* y = simple ? t->Y : t->Spare;
+        nint stride = simple ? t->YStride : sizeof(TVectors) * TLanes.Count;
+
         V c00 = TLanes.Create(0f), c01 = c00;
+        V c10 = c00, c11 = c00;
+        V c20 = c00, c21 = c00;
+        V c30 = c00, c31 = c00;
+        V c40 = c00, c41 = c00;
+        V c50 = c00, c51 = c00;
+        V c60 = c00, c61 = c00;
+        V c70 = c00, c71 = c00;
+        V c80 = c00, c81 = c00;
+        V c90 = c00, c91 = c00;
+        V ca0 = c00, ca1 = c00;
+        V cb0 = c00, cb1 = c00;
         if (t->Bias != null)
         {
             c00 = TLanes.Load(t->Bias);
-            if (TVectors.Count > 1) c01 = TLanes.Load(t->Bias + TLanes.Count);
+            if (sizeof(TVectors) > 1) c01 = TLanes.Load(t->Bias + TLanes.Count);
+            if (sizeof(TRows) > 1) (c10, c11) = (c00, c01);
+            if (sizeof(TRows) > 2) (c20, c21) = (c00, c01);
+            if (sizeof(TRows) > 3) (c30, c31) = (c00, c01);
+            if (sizeof(TRows) > 4) (c40, c41) = (c00, c01);
+            if (sizeof(TRows) > 5) (c50, c51) = (c00, c01);
+            if (sizeof(TRows) > 6) (c60, c61) = (c00, c01);
+            if (sizeof(TRows) > 7) (c70, c71) = (c00, c01);
+            if (sizeof(TRows) > 8) (c80, c81) = (c00, c01);
+            if (sizeof(TRows) > 9) (c90, c91) = (c00, c01);
+            if (sizeof(TRows) > 10) (ca0, ca1) = (c00, c01);
+            if (sizeof(TRows) > 11) (cb0, cb1) = (c00, c01);
         }
-        V c10 = c00, c11 = c01;
-        V c20 = c00, c21 = c01;
-        V c30 = c00, c31 = c01;
-        V c40 = c00, c41 = c01;
-        V c50 = c00, c51 = c01;
-        V c60 = c00, c61 = c01;
-        V c70 = c00, c71 = c01;
-        V c80 = c00, c81 = c01;
-        V c90 = c00, c91 = c01;
-        V ca0 = c00, ca1 = c01;
-        V cb0 = c00, cb1 = c01;
-        if (t->Bias == null)
+        else
         {
-            Continue(t, 0, ref c00, ref c01);
-            if (TRows.Count > 1) Continue(t, 1, ref c10, ref c11);
-            if (TRows.Count > 2) Continue(t, 2, ref c20, ref c21);
-            if (TRows.Count > 3) Continue(t, 3, ref c30, ref c31);
-            if (TRows.Count > 4) Continue(t, 4, ref c40, ref c41);
-            if (TRows.Count > 5) Continue(t, 5, ref c50, ref c51);
-            if (TRows.Count > 6) Continue(t, 6, ref c60, ref c61);
-            if (TRows.Count > 7) Continue(t, 7, ref c70, ref c71);
-            if (TRows.Count > 8) Continue(t, 8, ref c80, ref c81);
-            if (TRows.Count > 9) Continue(t, 9, ref c90, ref c91);
-            if (TRows.Count > 10) Continue(t, 10, ref ca0, ref ca1);
-            if (TRows.Count > 11) Continue(t, 11, ref cb0, ref cb1);
+            if (!simple) SGemmSpare<TLanes, V>.Fill(t, sizeof(TRows), sizeof(TVectors) * TLanes.Count);
+            float* from = y;
+            c00 = TLanes.Load(from);
+            if (sizeof(TVectors) > 1) c01 = TLanes.Load(from + TLanes.Count);
+            if (sizeof(TRows) > 1)
+            {
+                from += stride;
+                c10 = TLanes.Load(from);
+                if (sizeof(TVectors) > 1) c11 = TLanes.Load(from + TLanes.Count);
+            }
+            if (sizeof(TRows) > 2)
+            {
+                from += stride;
+                c20 = TLanes.Load(from);
+                if (sizeof(TVectors) > 1) c21 = TLanes.Load(from + TLanes.Count);
+            }
+            if (sizeof(TRows) > 3)
+            {
+                from += stride;
+                c30 = TLanes.Load(from);
+                if (sizeof(TVectors) > 1) c31 = TLanes.Load(from + TLanes.Count);
+            }
+            if (sizeof(TRows) > 4)
+            {
+                from += stride;
+                c40 = TLanes.Load(from);
+                if (sizeof(TVectors) > 1) c41 = TLanes.Load(from + TLanes.Count);
+            }
+            if (sizeof(TRows) > 5)
+            {
+                from += stride;
+                c50 = TLanes.Load(from);
+                if (sizeof(TVectors) > 1) c51 = TLanes.Load(from + TLanes.Count);
+            }
+            if (sizeof(TRows) > 6)
+            {
+                from += stride;
+                c60 = TLanes.Load(from);
+                if (sizeof(TVectors) > 1) c61 = TLanes.Load(from + TLanes.Count);
+            }
+            if (sizeof(TRows) > 7)
+            {
+                from += stride;
+                c70 = TLanes.Load(from);
+                if (sizeof(TVectors) > 1) c71 = TLanes.Load(from + TLanes.Count);
+            }
+            if (sizeof(TRows) > 8)
+            {
+                from += stride;
+                c80 = TLanes.Load(from);
+                if (sizeof(TVectors) > 1) c81 = TLanes.Load(from + TLanes.Count);
+            }
+            if (sizeof(TRows) > 9)
+            {
+                from += stride;
+                c90 = TLanes.Load(from);
+                if (sizeof(TVectors) > 1) c91 = TLanes.Load(from + TLanes.Count);
+            }
+            if (sizeof(TRows) > 10)
+            {
+                from += stride;
+                ca0 = TLanes.Load(from);
+                if (sizeof(TVectors) > 1) ca1 = TLanes.Load(from + TLanes.Count);
+            }
+            if (sizeof(TRows) > 11)
+            {
+                from += stride;
+                cb0 = TLanes.Load(from);
+                if (sizeof(TVectors) > 1) cb1 = TLanes.Load(from + TLanes.Count);
+            }
         }
-        byte* prefetch = t->Prefetch;
-        nint prefetchStep = t->PrefetchStep;
+
         float* b = t->B;
         float** rows = t->Rows;
-        nint depth = t->Depth;
-        for (nint tap = t->Taps; tap > 0; tap--, rows += TRows.Count)
+        byte* prefetch = t->Prefetch;
+        nint depth = t->Depth, prefetchStep = t->PrefetchStep;
+        for (nint tap = t->Taps; tap > 0; tap--, rows += sizeof(TRows))
         {
             float* a0 = rows[0];
-            float* a1 = TRows.Count > 1 ? rows[1] : a0;
-            float* a2 = TRows.Count > 2 ? rows[2] : a0;
-            float* a3 = TRows.Count > 3 ? rows[3] : a0;
-            float* a4 = TRows.Count > 4 ? rows[4] : a0;
-            float* a5 = TRows.Count > 5 ? rows[5] : a0;
-            float* a6 = TRows.Count > 6 ? rows[6] : a0;
-            float* a7 = TRows.Count > 7 ? rows[7] : a0;
-            float* a8 = TRows.Count > 8 ? rows[8] : a0;
-            float* a9 = TRows.Count > 9 ? rows[9] : a0;
-            float* aa = TRows.Count > 10 ? rows[10] : a0;
-            float* ab = TRows.Count > 11 ? rows[11] : a0;
-            for (nint k = 0; k < depth; k++, b += TVectors.Count * TLanes.Count)
+            float* a1 = sizeof(TRows) > 1 ? rows[1] : a0;
+            float* a2 = sizeof(TRows) > 2 ? rows[2] : a0;
+            float* a3 = sizeof(TRows) > 3 ? rows[3] : a0;
+            float* a4 = sizeof(TRows) > 4 ? rows[4] : a0;
+            float* a5 = sizeof(TRows) > 5 ? rows[5] : a0;
+            float* a6 = sizeof(TRows) > 6 ? rows[6] : a0;
+            float* a7 = sizeof(TRows) > 7 ? rows[7] : a0;
+            float* a8 = sizeof(TRows) > 8 ? rows[8] : a0;
+            float* a9 = sizeof(TRows) > 9 ? rows[9] : a0;
+            float* aa = sizeof(TRows) > 10 ? rows[10] : a0;
+            float* ab = sizeof(TRows) > 11 ? rows[11] : a0;
+            for (nint k = 0; k < depth; k++, b += sizeof(TVectors) * TLanes.Count)
             {
                 TLanes.Prefetch(prefetch);
                 prefetch += prefetchStep;
-                V b0 = TLanes.Load(b), b1 = TVectors.Count > 1 ? TLanes.Load(b + TLanes.Count) : b0;
+                V b0 = TLanes.Load(b), b1 = b0;
+                if (sizeof(TVectors) > 1) b1 = TLanes.Load(b + TLanes.Count);
                 V a = TLanes.Create(a0[k]);
                 c00 = TLanes.MultiplyAdd(a, b0, c00);
-                if (TVectors.Count > 1) c01 = TLanes.MultiplyAdd(a, b1, c01);
-                if (TRows.Count > 1)
+                if (sizeof(TVectors) > 1) c01 = TLanes.MultiplyAdd(a, b1, c01);
+                if (sizeof(TRows) > 1)
                 {
                     a = TLanes.Create(a1[k]);
                     c10 = TLanes.MultiplyAdd(a, b0, c10);
-                    if (TVectors.Count > 1) c11 = TLanes.MultiplyAdd(a, b1, c11);
+                    if (sizeof(TVectors) > 1) c11 = TLanes.MultiplyAdd(a, b1, c11);
                 }
-                if (TRows.Count > 2)
+                if (sizeof(TRows) > 2)
                 {
                     a = TLanes.Create(a2[k]);
                     c20 = TLanes.MultiplyAdd(a, b0, c20);
-                    if (TVectors.Count > 1) c21 = TLanes.MultiplyAdd(a, b1, c21);
+                    if (sizeof(TVectors) > 1) c21 = TLanes.MultiplyAdd(a, b1, c21);
                 }
-                if (TRows.Count > 3)
+                if (sizeof(TRows) > 3)
                 {
                     a = TLanes.Create(a3[k]);
                     c30 = TLanes.MultiplyAdd(a, b0, c30);
-                    if (TVectors.Count > 1) c31 = TLanes.MultiplyAdd(a, b1, c31);
+                    if (sizeof(TVectors) > 1) c31 = TLanes.MultiplyAdd(a, b1, c31);
                 }
-                if (TRows.Count > 4)
+                if (sizeof(TRows) > 4)
                 {
                     a = TLanes.Create(a4[k]);
                     c40 = TLanes.MultiplyAdd(a, b0, c40);
-                    if (TVectors.Count > 1) c41 = TLanes.MultiplyAdd(a, b1, c41);
+                    if (sizeof(TVectors) > 1) c41 = TLanes.MultiplyAdd(a, b1, c41);
                 }
-                if (TRows.Count > 5)
+                if (sizeof(TRows) > 5)
                 {
                     a = TLanes.Create(a5[k]);
                     c50 = TLanes.MultiplyAdd(a, b0, c50);
-                    if (TVectors.Count > 1) c51 = TLanes.MultiplyAdd(a, b1, c51);
+                    if (sizeof(TVectors) > 1) c51 = TLanes.MultiplyAdd(a, b1, c51);
                 }
-                if (TRows.Count > 6)
+                if (sizeof(TRows) > 6)
                 {
                     a = TLanes.Create(a6[k]);
                     c60 = TLanes.MultiplyAdd(a, b0, c60);
-                    if (TVectors.Count > 1) c61 = TLanes.MultiplyAdd(a, b1, c61);
+                    if (sizeof(TVectors) > 1) c61 = TLanes.MultiplyAdd(a, b1, c61);
                 }
-                if (TRows.Count > 7)
+                if (sizeof(TRows) > 7)
                 {
                     a = TLanes.Create(a7[k]);
                     c70 = TLanes.MultiplyAdd(a, b0, c70);
-                    if (TVectors.Count > 1) c71 = TLanes.MultiplyAdd(a, b1, c71);
+                    if (sizeof(TVectors) > 1) c71 = TLanes.MultiplyAdd(a, b1, c71);
                 }
-                if (TRows.Count > 8)
+                if (sizeof(TRows) > 8)
                 {
                     a = TLanes.Create(a8[k]);
                     c80 = TLanes.MultiplyAdd(a, b0, c80);
-                    if (TVectors.Count > 1) c81 = TLanes.MultiplyAdd(a, b1, c81);
+                    if (sizeof(TVectors) > 1) c81 = TLanes.MultiplyAdd(a, b1, c81);
                 }
-                if (TRows.Count > 9)
+                if (sizeof(TRows) > 9)
                 {
                     a = TLanes.Create(a9[k]);
                     c90 = TLanes.MultiplyAdd(a, b0, c90);
-                    if (TVectors.Count > 1) c91 = TLanes.MultiplyAdd(a, b1, c91);
+                    if (sizeof(TVectors) > 1) c91 = TLanes.MultiplyAdd(a, b1, c91);
                 }
-                if (TRows.Count > 10)
+                if (sizeof(TRows) > 10)
                 {
                     a = TLanes.Create(aa[k]);
                     ca0 = TLanes.MultiplyAdd(a, b0, ca0);
-                    if (TVectors.Count > 1) ca1 = TLanes.MultiplyAdd(a, b1, ca1);
+                    if (sizeof(TVectors) > 1) ca1 = TLanes.MultiplyAdd(a, b1, ca1);
                 }
-                if (TRows.Count > 11)
+                if (sizeof(TRows) > 11)
                 {
                     a = TLanes.Create(ab[k]);
                     cb0 = TLanes.MultiplyAdd(a, b0, cb0);
-                    if (TVectors.Count > 1) cb1 = TLanes.MultiplyAdd(a, b1, cb1);
+                    if (sizeof(TVectors) > 1) cb1 = TLanes.MultiplyAdd(a, b1, cb1);
                 }
             }
         }
 
-        Finish(t, 0, c00, c01);
-        if (TRows.Count > 1) Finish(t, 1, c10, c11);
-        if (TRows.Count > 2) Finish(t, 2, c20, c21);
-        if (TRows.Count > 3) Finish(t, 3, c30, c31);
-        if (TRows.Count > 4) Finish(t, 4, c40, c41);
-        if (TRows.Count > 5) Finish(t, 5, c50, c51);
-        if (TRows.Count > 6) Finish(t, 6, c60, c61);
-        if (TRows.Count > 7) Finish(t, 7, c70, c71);
-        if (TRows.Count > 8) Finish(t, 8, c80, c81);
-        if (TRows.Count > 9) Finish(t, 9, c90, c91);
-        if (TRows.Count > 10) Finish(t, 10, ca0, ca1);
-        if (TRows.Count > 11) Finish(t, 11, cb0, cb1);
+        // Limits of ∓∞ change nothing, NaN included.
+        bool clamps = simple && t->Clamps;
+        V low = TLanes.Create(clamps ? t->Low : float.NegativeInfinity), high = TLanes.Create(clamps ? t->High : float.PositiveInfinity);
+        TLanes.Store(TLanes.Min(high, TLanes.Max(low, c00)), y);
+        if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c01)), y + TLanes.Count);
+        if (sizeof(TRows) > 1)
+        {
+            y += stride;
+            TLanes.Store(TLanes.Min(high, TLanes.Max(low, c10)), y);
+            if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c11)), y + TLanes.Count);
+        }
+        if (sizeof(TRows) > 2)
+        {
+            y += stride;
+            TLanes.Store(TLanes.Min(high, TLanes.Max(low, c20)), y);
+            if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c21)), y + TLanes.Count);
+        }
+        if (sizeof(TRows) > 3)
+        {
+            y += stride;
+            TLanes.Store(TLanes.Min(high, TLanes.Max(low, c30)), y);
+            if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c31)), y + TLanes.Count);
+        }
+        if (sizeof(TRows) > 4)
+        {
+            y += stride;
+            TLanes.Store(TLanes.Min(high, TLanes.Max(low, c40)), y);
+            if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c41)), y + TLanes.Count);
+        }
+        if (sizeof(TRows) > 5)
+        {
+            y += stride;
+            TLanes.Store(TLanes.Min(high, TLanes.Max(low, c50)), y);
+            if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c51)), y + TLanes.Count);
+        }
+        if (sizeof(TRows) > 6)
+        {
+            y += stride;
+            TLanes.Store(TLanes.Min(high, TLanes.Max(low, c60)), y);
+            if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c61)), y + TLanes.Count);
+        }
+        if (sizeof(TRows) > 7)
+        {
+            y += stride;
+            TLanes.Store(TLanes.Min(high, TLanes.Max(low, c70)), y);
+            if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c71)), y + TLanes.Count);
+        }
+        if (sizeof(TRows) > 8)
+        {
+            y += stride;
+            TLanes.Store(TLanes.Min(high, TLanes.Max(low, c80)), y);
+            if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c81)), y + TLanes.Count);
+        }
+        if (sizeof(TRows) > 9)
+        {
+            y += stride;
+            TLanes.Store(TLanes.Min(high, TLanes.Max(low, c90)), y);
+            if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c91)), y + TLanes.Count);
+        }
+        if (sizeof(TRows) > 10)
+        {
+            y += stride;
+            TLanes.Store(TLanes.Min(high, TLanes.Max(low, ca0)), y);
+            if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, ca1)), y + TLanes.Count);
+        }
+        if (sizeof(TRows) > 11)
+        {
+            y += stride;
+            TLanes.Store(TLanes.Min(high, TLanes.Max(low, cb0)), y);
+            if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, cb1)), y + TLanes.Count);
+        }
+        if (!simple) SGemmSpare<TLanes, V>.Finish(t, sizeof(TRows), sizeof(TVectors) * TLanes.Count);
     }
+}
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Continue(SGemmTileArguments* t, nint row, ref V c0, ref V c1)
+/// <summary>The way from and to the output of tiles that <see cref="SGemmTile{TLanes, V, TRows, TVectors}"/> keeps in <see cref="SGemmTileArguments.Spare"/>.</summary>
+internal static unsafe class SGemmSpare<TLanes, V> where TLanes : struct, ILanes<V> where V : unmanaged
+{
+    /// <summary>Reads running sums.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    public static void Fill(SGemmTileArguments* t, int rows, int width)
     {
-        float* y = t->Y + row * t->YStride;
-        int columns = t->Columns;
-        if (columns == TVectors.Count * TLanes.Count)
+        for (nint r = 0; r < rows; r++)
         {
-            c0 = TLanes.Load(y);
-            if (TVectors.Count > 1) c1 = TLanes.Load(y + TLanes.Count);
-        }
-        else if (columns <= TLanes.Count)
-        {
-            c0 = TLanes.LoadPartial(y, columns);
-        }
-        else
-        {
-            c0 = TLanes.Load(y);
-            c1 = TLanes.LoadPartial(y + TLanes.Count, columns - TLanes.Count);
+            for (int c = 0; c < width; c += TLanes.Count)
+                TLanes.Store(TLanes.LoadPartial(t->Y + r * t->YStride + c, Math.Clamp(t->Columns - c, 0, TLanes.Count)), t->Spare + r * width + c);
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Finish(SGemmTileArguments* t, nint row, V c0, V c1)
+    /// <summary>Adds the sum, clamps and writes the columns that exist.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    public static void Finish(SGemmTileArguments* t, int rows, int width)
     {
         V low = TLanes.Create(t->Low), high = TLanes.Create(t->High);
-        float* y = t->Y + row * t->YStride;
-        int columns = t->Columns;
-        if (t->Clamps && t->ClampFirst) Clamp(low, high, ref c0, ref c1);
-        if (t->Sum != null)
+        bool before = t->Clamps && t->ClampFirst, after = t->Clamps && !t->ClampFirst;
+        for (nint r = 0; r < rows; r++)
         {
-            float* sum = t->Sum + row * t->SumStride;
-            if (columns == TVectors.Count * TLanes.Count)
+            float* spare = t->Spare + r * width, y = t->Y + r * t->YStride, sum = t->Sum == null ? null : t->Sum + r * t->SumStride;
+            for (int c = 0; c < t->Columns; c += TLanes.Count)
             {
-                c0 = TLanes.Add(c0, TLanes.Load(sum));
-                if (TVectors.Count > 1) c1 = TLanes.Add(c1, TLanes.Load(sum + TLanes.Count));
-            }
-            else if (columns <= TLanes.Count)
-            {
-                c0 = TLanes.Add(c0, TLanes.LoadPartial(sum, columns));
-            }
-            else
-            {
-                c0 = TLanes.Add(c0, TLanes.Load(sum));
-                c1 = TLanes.Add(c1, TLanes.LoadPartial(sum + TLanes.Count, columns - TLanes.Count));
+                int count = Math.Min(TLanes.Count, t->Columns - c);
+                V value = TLanes.Load(spare + c);
+                if (before) value = TLanes.Min(high, TLanes.Max(low, value));
+                if (sum != null) value = TLanes.Add(value, count == TLanes.Count ? TLanes.Load(sum + c) : TLanes.LoadPartial(sum + c, count));
+                if (after) value = TLanes.Min(high, TLanes.Max(low, value));
+                if (count == TLanes.Count) TLanes.Store(value, y + c);
+                else TLanes.StorePartial(value, y + c, count);
             }
         }
-        if (t->Clamps && !t->ClampFirst) Clamp(low, high, ref c0, ref c1);
-
-        if (columns == TVectors.Count * TLanes.Count)
-        {
-            TLanes.Store(c0, y);
-            if (TVectors.Count > 1) TLanes.Store(c1, y + TLanes.Count);
-        }
-        else if (columns <= TLanes.Count)
-        {
-            TLanes.StorePartial(c0, y, columns);
-        }
-        else
-        {
-            TLanes.Store(c0, y);
-            TLanes.StorePartial(c1, y + TLanes.Count, columns - TLanes.Count);
-        }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Clamp(V low, V high, ref V c0, ref V c1)
-    {
-        c0 = TLanes.Min(high, TLanes.Max(low, c0));
-        if (TVectors.Count > 1) c1 = TLanes.Min(high, TLanes.Max(low, c1));
     }
 }

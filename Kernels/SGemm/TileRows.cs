@@ -1,118 +1,45 @@
-using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 
 namespace Octet.Kernels.SGemm;
 
-/// <summary>A number known to the JIT: rows, or vectors, of a tile.</summary>
-internal interface ITileRows
-{
-    /// <summary>The number.</summary>
-    static abstract int Count { get; }
-}
+/// <summary>
+/// A number known to the JIT while it reads a method: the size of the struct, so <c>sizeof(TRows) &gt; 3</c> removes the code that it guards
+/// before that code is compiled. Rows, or vectors, of a tile.
+/// </summary>
+internal interface ITileRows;
 
-internal readonly struct Rows1 : ITileRows
-{
-    public static int Count
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => 1;
-    }
-}
+[StructLayout(LayoutKind.Sequential, Size = 1)]
+internal readonly struct Rows1 : ITileRows;
 
-internal readonly struct Rows2 : ITileRows
-{
-    public static int Count
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => 2;
-    }
-}
+[StructLayout(LayoutKind.Sequential, Size = 2)]
+internal readonly struct Rows2 : ITileRows;
 
-internal readonly struct Rows3 : ITileRows
-{
-    public static int Count
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => 3;
-    }
-}
+[StructLayout(LayoutKind.Sequential, Size = 3)]
+internal readonly struct Rows3 : ITileRows;
 
-internal readonly struct Rows4 : ITileRows
-{
-    public static int Count
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => 4;
-    }
-}
+[StructLayout(LayoutKind.Sequential, Size = 4)]
+internal readonly struct Rows4 : ITileRows;
 
-internal readonly struct Rows5 : ITileRows
-{
-    public static int Count
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => 5;
-    }
-}
+[StructLayout(LayoutKind.Sequential, Size = 5)]
+internal readonly struct Rows5 : ITileRows;
 
-internal readonly struct Rows6 : ITileRows
-{
-    public static int Count
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => 6;
-    }
-}
+[StructLayout(LayoutKind.Sequential, Size = 6)]
+internal readonly struct Rows6 : ITileRows;
 
-internal readonly struct Rows7 : ITileRows
-{
-    public static int Count
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => 7;
-    }
-}
+[StructLayout(LayoutKind.Sequential, Size = 7)]
+internal readonly struct Rows7 : ITileRows;
 
-internal readonly struct Rows8 : ITileRows
-{
-    public static int Count
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => 8;
-    }
-}
+[StructLayout(LayoutKind.Sequential, Size = 8)]
+internal readonly struct Rows8 : ITileRows;
 
-internal readonly struct Rows9 : ITileRows
-{
-    public static int Count
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => 9;
-    }
-}
+[StructLayout(LayoutKind.Sequential, Size = 9)]
+internal readonly struct Rows9 : ITileRows;
 
-internal readonly struct Rows10 : ITileRows
-{
-    public static int Count
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => 10;
-    }
-}
+[StructLayout(LayoutKind.Sequential, Size = 10)]
+internal readonly struct Rows10 : ITileRows;
 
-internal readonly struct Rows11 : ITileRows
-{
-    public static int Count
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => 11;
-    }
-}
+[StructLayout(LayoutKind.Sequential, Size = 11)]
+internal readonly struct Rows11 : ITileRows;
 
-internal readonly struct Rows12 : ITileRows
-{
-    public static int Count
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => 12;
-    }
-}
+[StructLayout(LayoutKind.Sequential, Size = 12)]
+internal readonly struct Rows12 : ITileRows;

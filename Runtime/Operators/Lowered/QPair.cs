@@ -1,4 +1,7 @@
+using Octet.Kernels.Cpu;
+using Octet.Kernels.Quantize;
 using Octet.Runtime.Tensors;
+using KernelBroadcast = Octet.Kernels.Elementwise.BroadcastPlan;
 
 namespace Octet.Runtime.Operators;
 
@@ -28,30 +31,25 @@ internal sealed class QPair(string type, bool multiply) : Operator
     public override Step Plan(PlanContext c)
     {
         float a = c.Attributes.Float("a_scale"), b = c.Attributes.Float("b_scale"), y = c.Attributes.Float("y_scale");
-        return new PairStep(BroadcastPair.Create(c.InputShape(0), c.InputShape(1)), multiply, multiply ? a * b / y : a / y, b / y,
-            Int(c, "a_zero_point"), Int(c, "b_zero_point"), Int(c, "y_zero_point"), Int(c, "lo"), Int(c, "hi", 255));
+        var constants = new QuantizedBinaryConstants(Int(c, "a_zero_point"), Int(c, "b_zero_point"), Int(c, "y_zero_point"), multiply ? a * b / y : a / y, b / y, Int(c, "lo"), Int(c, "hi", 255));
+        int[] left = c.InputShape(0), right = c.InputShape(1), result = c.OutputShape(0);
+        // In place only over an operand that is read once per output.
+        int inPlace = left.AsSpan().SequenceEqual(result) ? 0 : right.AsSpan().SequenceEqual(result) ? 1 : -1;
+        return new PairStep(KernelBroadcast.Create(result, left, right), constants, multiply, inPlace, c.Cpu);
     }
 
     private static int Int(NodeContext c, string name, long otherwise = 0) => checked((int)c.Attributes.Int(name, otherwise));
 
-    private sealed class PairStep(BroadcastPair pair, bool multiply, float aFactor, float bFactor, int aZero, int bZero, int yZero, int low, int high) : Step
+    private sealed class PairStep(KernelBroadcast plan, QuantizedBinaryConstants constants, bool multiply, int inPlace, CpuFeatures cpu) : Step
     {
         public override string Kernel => multiply ? "quantized product" : "quantized sum";
 
+        public override int InPlaceInput(int output) => inPlace;
+
         public override void Run(StepContext c)
         {
-            ReadOnlySpan<byte> a = c.Input<byte>(0), b = c.Input<byte>(1);
-            Span<byte> y = c.Output<byte>(0);
-            if (y.Length == 0) return;
-            for (int row = 0, at = 0; row < pair.Rows; row++)
-            {
-                (int i, int j) = pair.Start(row);
-                for (int column = 0; column < pair.RowLength; column++, at++, i += pair.AStep, j += pair.BStep)
-                {
-                    int left = a[i] - aZero, right = b[j] - bZero;
-                    y[at] = (byte)LinearQuantization.Round(multiply ? left * right * aFactor : left * aFactor + right * bFactor, yZero, low, high);
-                }
-            }
+            if (multiply) QuantizedElementwise.MultiplyUInt8(plan, c.Input<byte>(0), c.Input<byte>(1), c.Output<byte>(0), constants, cpu, c.Parallel);
+            else QuantizedElementwise.AddUInt8(plan, c.Input<byte>(0), c.Input<byte>(1), c.Output<byte>(0), constants, cpu, c.Parallel);
         }
     }
 }

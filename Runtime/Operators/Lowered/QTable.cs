@@ -1,3 +1,5 @@
+using Octet.Kernels.Cpu;
+using Octet.Kernels.Quantize;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Tensors;
 
@@ -24,12 +26,8 @@ internal sealed class QTable : Operator
         Tensor table = c.Attributes.Tensor("table") ?? throw c.Error("table is missing", "table holds 256 bytes");
         if (table.Type != DataType.UInt8 || table.Length != 256) throw c.Error($"table is {table}", "table holds 256 bytes");
         byte[] entries = table.Span<byte>().ToArray();
-        return Step.From("table", run =>
-        {
-            ReadOnlySpan<byte> x = run.Input<byte>(0);
-            Span<byte> y = run.Output<byte>(0);
-            for (int i = 0; i < x.Length; i++) y[i] = entries[x[i]];
-        }, inPlaceInput: 0);
+        CpuFeatures cpu = c.Cpu;
+        return Step.From("table", run => ByteTable.Run(run.Input<byte>(0), entries, run.Output<byte>(0), cpu, run.Parallel), inPlaceInput: 0);
     }
 }
 
@@ -45,10 +43,6 @@ internal sealed class FlipSign : Operator
     public override void Infer(InferContext c) =>
         c.Set(0, c.Type(0) with { Element = c.Expect(0, DataType.UInt8, DataType.Int8) == DataType.Int8 ? DataType.UInt8 : DataType.Int8 });
 
-    public override Step Plan(PlanContext c) => Step.From("flip sign", run =>
-    {
-        ReadOnlySpan<byte> x = run.Input<byte>(0);
-        Span<byte> y = run.Output<byte>(0);
-        for (int i = 0; i < x.Length; i++) y[i] = (byte)(x[i] ^ 0x80);
-    }, inPlaceInput: 0);
+    public override Step Plan(PlanContext c) =>
+        Step.From("flip sign", run => QuantizeKernels.FlipSign(run.Input<byte>(0), run.Output<byte>(0)), inPlaceInput: 0);
 }

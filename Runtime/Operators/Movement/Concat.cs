@@ -13,6 +13,8 @@ internal sealed class Concat : Operator
 
     public override string Types => "all";
 
+    public override string IntegerForm => "same";
+
     public override void Infer(InferContext c)
     {
         DataType element = c.Element(0);

@@ -12,6 +12,8 @@ internal sealed class Gather : Operator
 
     public override string Types => "all";
 
+    public override string IntegerForm => "same";
+
     public override void Infer(InferContext c)
     {
         c.Expect(1, ElementTypes.Indices);

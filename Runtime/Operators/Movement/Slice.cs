@@ -12,6 +12,8 @@ internal sealed class Slice : Operator
 
     public override string Types => "all";
 
+    public override string IntegerForm => "same";
+
     public override void Infer(InferContext c)
     {
         if (c.Shape(0) is not { } shape)

@@ -16,6 +16,8 @@ internal sealed class Split : Operator
 
     public override string Types => "all";
 
+    public override string IntegerForm => "same";
+
     public override void Infer(InferContext c)
     {
         if (c.Shape(0) is not { } shape)

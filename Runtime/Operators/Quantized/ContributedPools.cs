@@ -7,7 +7,7 @@ namespace Octet.Runtime.Operators;
 /// <summary><c>com.microsoft.QLinearAveragePool</c> and <c>QLinearGlobalAveragePool</c>.</summary>
 /// <remarks>
 /// Inputs X, x_scale, x_zero_point?, y_scale, y_zero_point?; n counts the elements of a window (all taps with count_include_pad):
-/// <code>y = saturate(roundHalfEven(Σ (x − zx) · (sx / (n·sy))) + zy)</code>
+/// <code>y = saturate(roundHalfEven(Σ (x − zx) · ((sx/sy) / n)) + zy)</code>
 /// Attribute channels_last: data is <c>[N, …, C]</c>, else <c>[N, C, …]</c>.
 /// </remarks>
 internal sealed class QLinearAveragePool(string type, bool global) : Operator
@@ -89,7 +89,7 @@ internal sealed class AverageWindows(int batch, int channels, WindowAxis[] axes,
 {
     private readonly WindowAxis _d = axes.Length > 2 ? axes[^3] : WindowAxis.Unit, _h = axes.Length > 1 ? axes[^2] : WindowAxis.Unit, _w = axes[^1];
 
-    /// <summary>Computes <c>y = clamp(roundHalfEven(Σ (x − zx) · (sx / (n·sy))) + zy, 0, 255)</c>; every byte is read and written XOR <paramref name="flip"/>.</summary>
+    /// <summary>Computes <c>y = clamp(roundHalfEven(Σ (x − zx) · ((sx/sy) / n)) + zy, 0, 255)</c>; every byte is read and written XOR <paramref name="flip"/>.</summary>
     public void Run(ReadOnlySpan<byte> x, Span<byte> y, byte flip, int xZero, int yZero, float xScale, float yScale)
     {
         int inPixels = _d.Input * _h.Input * _w.Input, outPixels = _d.Output * _h.Output * _w.Output;
@@ -102,7 +102,7 @@ internal sealed class AverageWindows(int batch, int channels, WindowAxis[] axes,
                     for (int ow = 0; ow < _w.Output; ow++, pixel++)
                     {
                         int count = Math.Max(1, Counted(_d, od) * Counted(_h, oh) * Counted(_w, ow));
-                        float multiplier = xScale / (count * yScale);
+                        float multiplier = xScale / yScale / count;
                         for (int c = 0; c < channels; c++)
                         {
                             int first = n * channels * inPixels + c * channelStep, sum = 0;

@@ -28,7 +28,7 @@ internal sealed class ConvInteger : Operator
 
     private sealed class ConvStep(IntegerConvolution convolution) : Step
     {
-        public override string Kernel => "integer convolution";
+        public override string Kernel => convolution.Kernel;
 
         public override long MultiplyAccumulates => convolution.Shape.MultiplyAccumulates;
 

@@ -1,4 +1,5 @@
 using System.Numerics;
+using Octet.Kernels.Cpu;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Tensors;
 
@@ -41,21 +42,21 @@ internal sealed class DequantizeLinear(string domain = "") : Operator
         QuantizationGrid grid = QuantizationGrid.Read(c, c.InputShape(0), c.InputShape(1));
         return input switch
         {
-            DataType.UInt8 or DataType.UInt4 or DataType.UInt2 => new DequantizeStep<byte>(grid),
-            DataType.Int8 or DataType.Int4 or DataType.Int2 => new DequantizeStep<sbyte>(grid),
-            DataType.UInt16 => new DequantizeStep<ushort>(grid),
-            DataType.Int16 => new DequantizeStep<short>(grid),
-            DataType.Int32 => new DequantizeStep<int>(grid),
+            DataType.UInt8 or DataType.UInt4 or DataType.UInt2 => new DequantizeStep<byte>(grid, input, c.Cpu),
+            DataType.Int8 or DataType.Int4 or DataType.Int2 => new DequantizeStep<sbyte>(grid, input, c.Cpu),
+            DataType.UInt16 => new DequantizeStep<ushort>(grid, input, c.Cpu),
+            DataType.Int16 => new DequantizeStep<short>(grid, input, c.Cpu),
+            DataType.Int32 => new DequantizeStep<int>(grid, input, c.Cpu),
             _ => throw c.Unsupported($"dequantizing {input.Name()}", "one of uint8, int8, uint16, int16, int32, uint4, int4, uint2, int2"),
         };
     }
 
-    private sealed class DequantizeStep<TQ>(QuantizationGrid grid) : Step
+    private sealed class DequantizeStep<TQ>(QuantizationGrid grid, DataType type, CpuFeatures cpu) : Step
         where TQ : unmanaged, IBinaryInteger<TQ>
     {
         public override string Kernel => "dequantize";
 
         public override void Run(StepContext c) =>
-            LinearQuantization.Dequantize(c.Input<TQ>(0), c.Input<float>(1), c.Input<TQ>(2), grid, c.Output<float>(0));
+            LinearQuantization.Dequantize(c.Input<TQ>(0), c.Input<float>(1), c.Input<TQ>(2), grid, type, c.Output<float>(0), cpu, c.Parallel);
     }
 }

@@ -1,3 +1,5 @@
+using Octet.Kernels.Cpu;
+using Octet.Kernels.Reduce;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Tensors;
 
@@ -27,7 +29,7 @@ internal sealed class DynamicQuantizeLinear : Operator
         c.Set(2, DataType.UInt8, []);
     }
 
-    public override Step Plan(PlanContext c) => new QuantizeStep();
+    public override Step Plan(PlanContext c) => new QuantizeStep(c.Cpu);
 
     /// <summary>Scale and zero point for values between <paramref name="min"/> and <paramref name="max"/>.</summary>
     public static (float Scale, byte ZeroPoint) Parameters(float min, float max)
@@ -40,28 +42,24 @@ internal sealed class DynamicQuantizeLinear : Operator
         return (scale, (byte)MathF.Round(Math.Clamp(-min / scale, 0, 255), MidpointRounding.ToEven));
     }
 
-    /// <summary>Smallest and largest value that is a number; 0 and 0 where there is none.</summary>
-    public static (float Min, float Max) Range(ReadOnlySpan<float> x)
+    /// <summary>Smallest and largest value, widened to contain 0.</summary>
+    public static (float Min, float Max) Range(ReadOnlySpan<float> x, CpuFeatures cpu)
     {
-        float min = 0, max = 0;
-        foreach (float value in x)
-        {
-            if (value < min) min = value;
-            if (value > max) max = value;
-        }
-        return (min, max);
+        if (x.Length == 0) return (0, 0);
+        (float min, float max) = RangeKernels.MinMax(x, cpu);
+        return (Math.Min(min, 0), Math.Max(max, 0));
     }
 
-    private sealed class QuantizeStep : Step
+    private sealed class QuantizeStep(CpuFeatures cpu) : Step
     {
         public override string Kernel => "quantize by range";
 
         public override void Run(StepContext c)
         {
             ReadOnlySpan<float> x = c.Input<float>(0);
-            (float min, float max) = Range(x);
+            (float min, float max) = Range(x, cpu);
             (float scale, byte zeroPoint) = Parameters(min, max);
-            if (c.Wants(0)) LinearQuantization.Quantize(x, [scale], [zeroPoint], new QuantizationGrid(1, x.Length, 1, 0, true), new QuantizedRange(0, 255), c.Output<byte>(0));
+            if (c.Wants(0)) LinearQuantization.Quantize(x, [scale], [zeroPoint], new QuantizationGrid(1, x.Length, 1, 0, true), DataType.UInt8, c.Output<byte>(0), cpu, c.Parallel);
             if (c.Wants(1)) c.Output<float>(1)[0] = scale;
             if (c.Wants(2)) c.Output<byte>(2)[0] = zeroPoint;
         }

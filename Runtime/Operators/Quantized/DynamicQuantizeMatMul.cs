@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Octet.Kernels.Cpu;
 using Octet.Runtime.Tensors;
 
 namespace Octet.Runtime.Operators;
@@ -26,14 +27,14 @@ internal sealed class DynamicQuantizeMatMul : Operator
         var product = IntegerProduct.Create(c, BatchedProduct.Create(c.InputShape(0), c.InputShape(1)), 0, 1, -1, 3);
         if (OperandParameters.Count(c, 2, product.Shape.N, "a scale of B") == 0) throw c.Error("B has no scale", "b_scale is required");
         OperandParameters.Count(c, 4, product.Shape.N, "a bias");
-        return new ProductStep(product, Tensor.CountElements(c.InputShape(0)));
+        return new ProductStep(product, Tensor.CountElements(c.InputShape(0)), c.Cpu);
     }
 
-    private sealed class ProductStep(IntegerProduct product, int elements) : Step
+    private sealed class ProductStep(IntegerProduct product, int elements, CpuFeatures cpu) : Step
     {
-        private readonly int _accBytes = product.Length * sizeof(int);
+        private readonly int _accBytes = Aligned(product.Length * sizeof(int));
 
-        public override string Kernel => "quantize by range, integer product";
+        public override string Kernel => $"quantize by range, {product.Kernel}";
 
         public override long MultiplyAccumulates => (long)product.Length * product.Shape.K;
 
@@ -42,12 +43,12 @@ internal sealed class DynamicQuantizeMatMul : Operator
         public override void Run(StepContext c)
         {
             ReadOnlySpan<float> x = c.Input<float>(0);
-            (float min, float max) = DynamicQuantizeLinear.Range(x);
+            (float min, float max) = DynamicQuantizeLinear.Range(x, cpu);
             (float aScale, byte aZero) = DynamicQuantizeLinear.Parameters(min, max);
             Span<byte> quantized = c.Scratch.Slice(_accBytes, elements);
-            LinearQuantization.Quantize(x, [aScale], [aZero], new QuantizationGrid(1, elements, 1, 0, true), new QuantizedRange(0, 255), quantized);
+            LinearQuantization.Quantize(x, [aScale], [aZero], new QuantizationGrid(1, elements, 1, 0, true), DataType.UInt8, quantized, cpu, c.Parallel);
 
-            Span<int> acc = MemoryMarshal.Cast<byte, int>(c.Scratch[.._accBytes]);
+            Span<int> acc = MemoryMarshal.Cast<byte, int>(c.Scratch[..(product.Length * sizeof(int))]);
             product.Run(c, quantized, [aZero], acc, c.Scratch[(_accBytes + Aligned(elements))..]);
             ReadOnlySpan<float> bScale = c.Input<float>(2), bias = c.Input<float>(4);
             Span<float> y = c.Output<float>(0);

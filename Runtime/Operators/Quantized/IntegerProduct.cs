@@ -1,5 +1,7 @@
 using System.Numerics;
 using System.Runtime.InteropServices;
+using Octet.Kernels.QGemm;
+using Octet.Kernels.Requantize;
 using Octet.Runtime.Tensors;
 
 namespace Octet.Runtime.Operators;
@@ -9,6 +11,9 @@ internal sealed class IntegerProduct
 {
     private readonly int _a, _b, _aZero, _bZero, _aZeroCount, _bZeroCount;
     private readonly bool _aSigned, _bSigned, _bTransposed;
+    private QGemmWeights? _packed;
+    private QEpilogue? _epilogue;
+    private int _rows, _packedScratch;
 
     private IntegerProduct(BatchedProduct shape, int a, int b, int aZero, int bZero, int aZeroCount, int bZeroCount, bool aSigned, bool bSigned, bool bTransposed)
     {
@@ -24,7 +29,13 @@ internal sealed class IntegerProduct
     public int Length => checked(Shape.Count * Shape.M * Shape.N);
 
     /// <summary>Scratch bytes of one run.</summary>
-    public int ScratchBytes => (Math.Max(1, _aZeroCount) + Math.Max(1, _bZeroCount) + Shape.N) * sizeof(int);
+    public int ScratchBytes => ZeroPointBytes + _packedScratch;
+
+    /// <summary>The kernel that runs it.</summary>
+    public string Kernel => _packed?.Kernel.Name ?? "integer product, scalar";
+
+    /// <summary>Room for the zero points as integers, a multiple of the alignment.</summary>
+    private int ZeroPointBytes => ((Math.Max(1, _aZeroCount) + Math.Max(1, _bZeroCount)) * sizeof(int) + 63) & ~63;
 
     /// <summary>Plans the product of two 8-bit inputs.</summary>
     /// <param name="c">The node.</param>
@@ -37,9 +48,22 @@ internal sealed class IntegerProduct
     public static IntegerProduct Create(PlanContext c, BatchedProduct shape, int a, int b, int aZero, int bZero, bool bTransposed = false)
     {
         c.Expect(b, DataType.UInt8, DataType.Int8);
-        return new IntegerProduct(shape, a, b, aZero, bZero,
+        var product = new IntegerProduct(shape, a, b, aZero, bZero,
             OperandParameters.Count(c, aZero, shape.M, "a zero point of A"), OperandParameters.Count(c, bZero, shape.N, "a zero point of B"),
             c.Element(a) == DataType.Int8, c.Element(b) == DataType.Int8, bTransposed);
+        bool bZeroKnown = bZero < 0 || !c.Has(bZero) || c.Constant(bZero) is not null;
+        // One constant matrix for all products: their rows, which lie behind one another, are the rows of a single product.
+        if (c.Constant(b) is not { } w || !bZeroKnown || product._aZeroCount > 1 || product.Length == 0 || w.Length != shape.K * shape.N || !shape.A.Select((start, i) => start == i * shape.M * shape.K).All(fits => fits)) return product;
+        int[] zeros = bZero < 0 || c.Constant(bZero) is not { } zeroPoints ? [] : Array.ConvertAll(zeroPoints.ToInt64Array(), zero => (int)zero);
+        if (zeros.All(zero => zero == 0)) zeros = [];
+        product._rows = shape.Count * shape.M;
+        QGemmKernel kernel = QGemmKernels.Select(product._rows, shape.N, shape.K, c.Cpu);
+        product._packed = c.Share(w, $"QGemm {kernel.Name} {(bTransposed ? "NK" : "KN")} zero points {string.Join(",", zeros)}", () => w.Type == DataType.Int8
+            ? QGemmWeights.Pack(w.Span<sbyte>(), shape.K, shape.N, bTransposed, zeros, kernel)
+            : QGemmWeights.Pack(w.Span<byte>(), shape.K, shape.N, bTransposed, zeros, kernel));
+        product._epilogue = QEpilogue.ToInt32(shape.N);
+        product._packedScratch = QGemmDriver.ScratchBytes(product._rows, product._packed, c.Workers, product._aSigned);
+        return product;
     }
 
     /// <summary>Computes the accumulators.</summary>
@@ -50,7 +74,7 @@ internal sealed class IntegerProduct
     {
         int count = Math.Max(1, _aZeroCount);
         ReadOnlySpan<int> aZero = OperandParameters.Read(c, _aZero, MemoryMarshal.Cast<byte, int>(scratch)[..count]);
-        Run(c, c.Input<byte>(_a), aZero, acc, scratch[(count * sizeof(int))..]);
+        Run(c, c.Input<byte>(_a), aZero, acc, scratch, count * sizeof(int));
     }
 
     /// <summary>Computes the accumulators for an A that is no input of the node.</summary>
@@ -59,10 +83,18 @@ internal sealed class IntegerProduct
     /// <param name="aZero">One zero point, or one per row.</param>
     /// <param name="acc">Receives <c>[Count, M, N]</c>.</param>
     /// <param name="scratch">At least <see cref="ScratchBytes"/>.</param>
-    public void Run(StepContext c, ReadOnlySpan<byte> a, ReadOnlySpan<int> aZero, Span<int> acc, Span<byte> scratch)
+    /// <param name="used">Bytes of <paramref name="scratch"/> that hold <paramref name="aZero"/>.</param>
+    public void Run(StepContext c, ReadOnlySpan<byte> a, ReadOnlySpan<int> aZero, Span<int> acc, Span<byte> scratch, int used = 0)
     {
-        ReadOnlySpan<int> bZero = OperandParameters.Read(c, _bZero, MemoryMarshal.Cast<byte, int>(scratch)[..Math.Max(1, _bZeroCount)]);
         ReadOnlySpan<sbyte> signedA = MemoryMarshal.Cast<byte, sbyte>(a);
+        if (_packed is not null)
+        {
+            Span<byte> y = MemoryMarshal.AsBytes(acc), work = scratch[ZeroPointBytes..];
+            if (_aSigned) QGemmDriver.Run(signedA, Shape.K, _rows, _packed, aZero[0], _epilogue!, default, y, Shape.N, work, c.Parallel);
+            else QGemmDriver.Run(a, Shape.K, _rows, _packed, aZero[0], _epilogue!, default, y, Shape.N, work, c.Parallel);
+            return;
+        }
+        ReadOnlySpan<int> bZero = OperandParameters.Read(c, _bZero, MemoryMarshal.Cast<byte, int>(scratch[used..])[..Math.Max(1, _bZeroCount)]);
         if (_aSigned && _bSigned) Multiply(signedA, c.Input<sbyte>(_b), aZero, bZero, acc);
         else if (_aSigned) Multiply(signedA, c.Input<byte>(_b), aZero, bZero, acc);
         else if (_bSigned) Multiply(a, c.Input<sbyte>(_b), aZero, bZero, acc);

@@ -1,4 +1,9 @@
 using System.Numerics;
+using System.Runtime.InteropServices;
+using Octet.Kernels.Cpu;
+using Octet.Kernels.Quantize;
+using Octet.Kernels.Threading;
+using Octet.Runtime.Tensors;
 
 namespace Octet.Runtime.Operators;
 
@@ -68,5 +73,68 @@ internal static class LinearQuantization
                 }
             }
         }
+    }
+
+    /// <summary>Quantizes with the vector kernels where they have the type and the grid; the same bits as the definition above.</summary>
+    /// <param name="x">Real values.</param>
+    /// <param name="scale">Scales.</param>
+    /// <param name="zeroPoint">Zero points, or empty.</param>
+    /// <param name="grid">Which scale belongs to which element.</param>
+    /// <param name="type">Type of <paramref name="y"/>.</param>
+    /// <param name="y">Receives one element per element of <paramref name="x"/>.</param>
+    /// <param name="cpu">The CPU.</param>
+    /// <param name="p">Threads.</param>
+    public static void Quantize<TQ>(ReadOnlySpan<float> x, ReadOnlySpan<float> scale, ReadOnlySpan<TQ> zeroPoint, QuantizationGrid grid, DataType type, Span<TQ> y, CpuFeatures cpu, Parallelism p)
+        where TQ : unmanaged, IBinaryInteger<TQ>
+    {
+        if (type is not (DataType.UInt8 or DataType.Int8 or DataType.UInt16 or DataType.Int16) || !HasKernel(grid, scale))
+        {
+            Quantize(x, scale, zeroPoint, grid, QuantizedRange.Of(type), y);
+            return;
+        }
+        int run = grid.PerTensor ? x.Length : grid.Inner;
+        Parallelism threads = grid.PerTensor ? p : Parallelism.None;
+        for (int at = 0, index = 0; at < x.Length; at += run, index = index + 1 == scale.Length ? 0 : index + 1)
+        {
+            int zero = zeroPoint.Length == 0 ? 0 : int.CreateTruncating(zeroPoint[index]);
+            ReadOnlySpan<float> from = x.Slice(at, run);
+            Span<TQ> to = y.Slice(at, run);
+            if (type == DataType.UInt8) QuantizeKernels.Quantize<UInt8Type, byte>(from, scale[index], zero, MemoryMarshal.Cast<TQ, byte>(to), cpu, threads);
+            else if (type == DataType.Int8) QuantizeKernels.Quantize<Int8Type, sbyte>(from, scale[index], zero, MemoryMarshal.Cast<TQ, sbyte>(to), cpu, threads);
+            else if (type == DataType.UInt16) QuantizeKernels.Quantize<UInt16Type, ushort>(from, scale[index], zero, MemoryMarshal.Cast<TQ, ushort>(to), cpu, threads);
+            else QuantizeKernels.Quantize<Int16Type, short>(from, scale[index], zero, MemoryMarshal.Cast<TQ, short>(to), cpu, threads);
+        }
+    }
+
+    /// <summary>Dequantizes with the vector kernels where they have the type and the grid; the same bits as the definition above.</summary>
+    /// <inheritdoc cref="Quantize{TQ}(ReadOnlySpan{float}, ReadOnlySpan{float}, ReadOnlySpan{TQ}, QuantizationGrid, DataType, Span{TQ}, CpuFeatures, Parallelism)"/>
+    public static void Dequantize<TQ>(ReadOnlySpan<TQ> x, ReadOnlySpan<float> scale, ReadOnlySpan<TQ> zeroPoint, QuantizationGrid grid, DataType type, Span<float> y, CpuFeatures cpu, Parallelism p)
+        where TQ : unmanaged, IBinaryInteger<TQ>
+    {
+        if (type is not (DataType.UInt8 or DataType.Int8 or DataType.UInt16 or DataType.Int16) || !HasKernel(grid, scale))
+        {
+            Dequantize(x, scale, zeroPoint, grid, y);
+            return;
+        }
+        int run = grid.PerTensor ? x.Length : grid.Inner;
+        Parallelism threads = grid.PerTensor ? p : Parallelism.None;
+        for (int at = 0, index = 0; at < x.Length; at += run, index = index + 1 == scale.Length ? 0 : index + 1)
+        {
+            int zero = zeroPoint.Length == 0 ? 0 : int.CreateTruncating(zeroPoint[index]);
+            ReadOnlySpan<TQ> from = x.Slice(at, run);
+            Span<float> to = y.Slice(at, run);
+            if (type == DataType.UInt8) QuantizeKernels.Dequantize<UInt8Type, byte>(MemoryMarshal.Cast<TQ, byte>(from), scale[index], zero, to, cpu, threads);
+            else if (type == DataType.Int8) QuantizeKernels.Dequantize<Int8Type, sbyte>(MemoryMarshal.Cast<TQ, sbyte>(from), scale[index], zero, to, cpu, threads);
+            else if (type == DataType.UInt16) QuantizeKernels.Dequantize<UInt16Type, ushort>(MemoryMarshal.Cast<TQ, ushort>(from), scale[index], zero, to, cpu, threads);
+            else QuantizeKernels.Dequantize<Int16Type, short>(MemoryMarshal.Cast<TQ, short>(from), scale[index], zero, to, cpu, threads);
+        }
+    }
+
+    /// <summary>Runs of one scale that are long enough for vectors, and scales that are positive numbers.</summary>
+    private static bool HasKernel(QuantizationGrid grid, ReadOnlySpan<float> scale)
+    {
+        if (!grid.PerTensor && (grid.Block != 0 || grid.Inner < 8)) return false;
+        foreach (float s in scale) if (!(s > 0 && float.IsFinite(s))) return false;
+        return scale.Length > 0;
     }
 }

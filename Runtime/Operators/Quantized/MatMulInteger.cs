@@ -29,7 +29,7 @@ internal sealed class MatMulInteger : Operator
 
     private sealed class ProductStep(IntegerProduct product) : Step
     {
-        public override string Kernel => "integer product";
+        public override string Kernel => product.Kernel;
 
         public override long MultiplyAccumulates => (long)product.Length * product.Shape.K;
 

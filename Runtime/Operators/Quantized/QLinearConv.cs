@@ -42,17 +42,17 @@ internal sealed class QLinearConv : Operator
 
     private sealed class ConvStep(IntegerConvolution convolution, DataType output) : Step
     {
-        public override string Kernel => "integer convolution";
+        public override string Kernel => convolution.Kernel;
 
         public override long MultiplyAccumulates => convolution.Shape.MultiplyAccumulates;
 
-        public override int ScratchBytes => convolution.Length * sizeof(int) + convolution.ScratchBytes;
+        public override int ScratchBytes => ((convolution.Length * sizeof(int) + 63) & ~63) + convolution.ScratchBytes;
 
         public override void Run(StepContext c)
         {
             int accBytes = convolution.Length * sizeof(int);
             Span<int> acc = MemoryMarshal.Cast<byte, int>(c.Scratch[..accBytes]);
-            convolution.Run(c, acc, c.Scratch[accBytes..]);
+            convolution.Run(c, acc, c.Scratch[((accBytes + 63) & ~63)..]);
             float xScale = c.Input<float>(1)[0], yScale = c.Input<float>(6)[0];
             ReadOnlySpan<float> wScale = c.Input<float>(4);
             ReadOnlySpan<int> bias = c.Input<int>(8);

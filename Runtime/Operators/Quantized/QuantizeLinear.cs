@@ -1,4 +1,5 @@
 using System.Numerics;
+using Octet.Kernels.Cpu;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Tensors;
 
@@ -40,10 +41,10 @@ internal sealed class QuantizeLinear(string domain = "") : Operator
         bool integer = input == DataType.Int32;
         return output switch
         {
-            DataType.UInt8 or DataType.UInt4 or DataType.UInt2 => new QuantizeStep<byte>(grid, QuantizedRange.Of(output), integer),
-            DataType.Int8 or DataType.Int4 or DataType.Int2 => new QuantizeStep<sbyte>(grid, QuantizedRange.Of(output), integer),
-            DataType.UInt16 => new QuantizeStep<ushort>(grid, QuantizedRange.Of(output), integer),
-            _ => new QuantizeStep<short>(grid, QuantizedRange.Of(output), integer),
+            DataType.UInt8 or DataType.UInt4 or DataType.UInt2 => new QuantizeStep<byte>(grid, output, integer, c.Cpu),
+            DataType.Int8 or DataType.Int4 or DataType.Int2 => new QuantizeStep<sbyte>(grid, output, integer, c.Cpu),
+            DataType.UInt16 => new QuantizeStep<ushort>(grid, output, integer, c.Cpu),
+            _ => new QuantizeStep<short>(grid, output, integer, c.Cpu),
         };
     }
 
@@ -60,7 +61,7 @@ internal sealed class QuantizeLinear(string domain = "") : Operator
         return declared != DataType.Undefined ? declared : DataType.UInt8;
     }
 
-    private sealed class QuantizeStep<TQ>(QuantizationGrid grid, QuantizedRange range, bool integer) : Step
+    private sealed class QuantizeStep<TQ>(QuantizationGrid grid, DataType type, bool integer, CpuFeatures cpu) : Step
         where TQ : unmanaged, IBinaryInteger<TQ>
     {
         public override string Kernel => "quantize";
@@ -77,7 +78,7 @@ internal sealed class QuantizeLinear(string domain = "") : Operator
                 for (int i = 0; i < real.Length; i++) real[i] = numbers[i];
                 x = real;
             }
-            LinearQuantization.Quantize(x, c.Input<float>(1), c.Input<TQ>(2), grid, range, c.Output<TQ>(0));
+            LinearQuantization.Quantize(x, c.Input<float>(1), c.Input<TQ>(2), grid, type, c.Output<TQ>(0), cpu, c.Parallel);
         }
     }
 }

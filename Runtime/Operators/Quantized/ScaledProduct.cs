@@ -36,16 +36,19 @@ internal sealed class ScaledProduct : Step
         if (slots.Bias >= 0) OperandParameters.Count(c, slots.Bias, product.Shape.N, "a bias");
     }
 
-    public override string Kernel => "integer product";
+    public override string Kernel => _product.Kernel;
 
     public override long MultiplyAccumulates => (long)_product.Length * _product.Shape.K;
 
-    public override int ScratchBytes => _product.Length * sizeof(int) + _product.ScratchBytes;
+    public override int ScratchBytes => AccBytes + _product.ScratchBytes;
+
+    /// <summary>Room for the accumulators, a multiple of the alignment.</summary>
+    private int AccBytes => (_product.Length * sizeof(int) + 63) & ~63;
 
     public override void Run(StepContext c)
     {
         Span<int> acc = MemoryMarshal.Cast<byte, int>(c.Scratch[..(_product.Length * sizeof(int))]);
-        _product.Run(c, acc, c.Scratch[(_product.Length * sizeof(int))..]);
+        _product.Run(c, acc, c.Scratch[AccBytes..]);
         ReadOnlySpan<float> aScale = c.Input<float>(_slots.AScale), bScale = c.Input<float>(_slots.BScale);
         if (_output == DataType.Float32) ToReal(c, acc, aScale, bScale, _slots.Bias >= 0 ? c.Input<float>(_slots.Bias) : default);
         else ToGrid(c, acc, aScale, bScale, c.Input<float>(_slots.YScale), _slots.Bias >= 0 ? c.Input<int>(_slots.Bias) : default);

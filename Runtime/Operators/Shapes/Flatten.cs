@@ -10,6 +10,8 @@ internal sealed class Flatten : Operator
 
     public override string Types => "all";
 
+    public override string IntegerForm => "same";
+
     public override void Infer(InferContext c)
     {
         if (c.Shape(0) is not { } shape)
@@ -31,6 +33,8 @@ internal sealed class Squeeze : Operator
     public override OperatorId Id { get; } = new("Squeeze");
 
     public override string Types => "all";
+
+    public override string IntegerForm => "same";
 
     public override void Infer(InferContext c)
     {
@@ -64,6 +68,8 @@ internal sealed class Unsqueeze : Operator
     public override OperatorId Id { get; } = new("Unsqueeze");
 
     public override string Types => "all";
+
+    public override string IntegerForm => "same";
 
     public override void Infer(InferContext c)
     {

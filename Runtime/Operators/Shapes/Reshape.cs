@@ -14,6 +14,8 @@ internal sealed class Reshape : Operator
 
     public override string Types => "all";
 
+    public override string IntegerForm => "same";
+
     public override void Infer(InferContext c)
     {
         long[]? target = c.Opset < 5 ? c.Attributes.Ints("shape") : c.KnownInts(1);

@@ -54,9 +54,9 @@ internal static class Lowering
         var context = new LoweringContext(graph, options);
         var refused = new Dictionary<Node, (string Rule, string Reason)>();
         if (graph.Nodes.Any(IsQuantized)) ToFixedPoint(context, report, refused);
+        RestoreNames(context);
         ChannelsLast.Run(context);
         context.Editor.Sort();
-        RestoreNames(context);
         foreach ((Node node, (string rule, string reason)) in refused)
             if (graph.Nodes.Contains(node)) report.AddRefused(rule, node, reason);
         foreach (Node node in graph.Nodes) report.Add(Explain(node, context, refused));
