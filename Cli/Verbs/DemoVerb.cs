@@ -22,18 +22,20 @@ internal static class DemoVerb
     {
         Option<int?> samples = CommonOptions.AtLeastOne(new Option<int?>("--samples") { Description = $"Images to evaluate. Default: {DefaultSamples}.", HelpName = "N" });
         var output = new Option<string>("--output", "-o") { Description = "The INT8 model to write.", HelpName = "OUT", DefaultValueFactory = _ => "./octet-demo.int8.onnx" };
+        Option<string> calibration = QuantizeVerb.Calibration();
         Option<int?> threads = CommonOptions.Threads();
-        var command = new Command("demo", "Quantize a model that is part of octet and compare both on images that octet draws.") { samples, output, threads };
-        return VerbHost.Bind(command, host => Run(host, host.Parsed.GetValue(samples) ?? DefaultSamples, host.Parsed.GetRequiredValue(output), CommonOptions.Session(host.Parsed.GetValue(threads))));
+        var command = new Command("demo", "Quantize a model that is part of octet and compare both on images that octet draws.") { samples, output, calibration, threads };
+        return VerbHost.Bind(command, host => Run(host, host.Parsed.GetValue(samples) ?? DefaultSamples, host.Parsed.GetRequiredValue(output),
+            new QuantizationOptions { Calibration = QuantizeVerb.ParseCalibration(host.Parsed.GetRequiredValue(calibration)), Session = CommonOptions.Session(host.Parsed.GetValue(threads)) }));
     }
 
-    private static int Run(VerbHost host, int samples, string outputPath, SessionOptions options)
+    private static int Run(VerbHost host, int samples, string outputPath, QuantizationOptions quantization)
     {
+        SessionOptions options = quantization.Session;
         byte[] file = EmbeddedModel();
         Model model = Model.Load(file);
         var floatSession = new InferenceSession(model, options);
         string input = floatSession.Inputs[0].Name;
-        var quantization = new QuantizationOptions { Session = options };
 
         (QuantizationResult result, Result measured) = WorkProgress.Show(host, "calibrate", progress =>
         {

@@ -19,7 +19,7 @@ internal static class QuantizeVerb
         Argument<string> model = CommonOptions.Model();
         var output = new Option<string>("--output", "-o") { Description = "The INT8 model to write; it takes its place when it is complete.", HelpName = "OUT", Required = true };
         Option<string?> data = new("--data") { Description = "A dataset file with calibration samples (docs/dataset-format.md); not needed with --calibration none.", HelpName = "DATASET" };
-        Option<string> calibration = Choice("--calibration", "How ranges of activations are found.", "entropy", "none", "naive", "entropy");
+        Option<string> calibration = Calibration();
         Option<string> type = Choice("--type", "Integer type of activations.", "auto", "int8", "uint8", "auto");
         Option<string> mode = Choice("--mode", "Which operators are quantized: all that can be, or products and what lies between them.", "full", "full", "smart");
         Option<string> granularity = Choice("--granularity", "How many scales a weight tensor has.", "channel", "tensor", "channel");
@@ -37,7 +37,7 @@ internal static class QuantizeVerb
             int? samples = Least(parsed.GetValue(batches), parsed.GetValue(limit));
             QuantizationOptions options = UsageException.Check(new QuantizationOptions
             {
-                Calibration = Enum.Parse<CalibrationMode>(parsed.GetRequiredValue(calibration), ignoreCase: true),
+                Calibration = ParseCalibration(parsed.GetRequiredValue(calibration)),
                 Type = Enum.Parse<ActivationType>(parsed.GetRequiredValue(type), ignoreCase: true),
                 Mode = Enum.Parse<QuantizeMode>(parsed.GetRequiredValue(mode), ignoreCase: true),
                 Granularity = Enum.Parse<Granularity>(parsed.GetRequiredValue(granularity), ignoreCase: true),
@@ -50,6 +50,12 @@ internal static class QuantizeVerb
             return Run(host, parsed.GetRequiredValue(model), parsed.GetRequiredValue(output), parsed.GetValue(data), options);
         });
     }
+
+    /// <summary>The option that chooses a calibration.</summary>
+    internal static Option<string> Calibration() => Choice("--calibration", "How ranges of activations are found.", "entropy", "none", "naive", "entropy");
+
+    /// <summary>The mode that <see cref="Calibration"/> names.</summary>
+    internal static CalibrationMode ParseCalibration(string name) => Enum.Parse<CalibrationMode>(name, ignoreCase: true);
 
     private static int Run(VerbHost host, string modelPath, string outputPath, string? dataPath, QuantizationOptions options)
     {
