@@ -29,6 +29,8 @@ internal static class ImageFile
         ReadOnlySpan<byte> jpeg = [0xFF, 0xD8, 0xFF], png = [0x89, (byte)'P', (byte)'N', (byte)'G'];
         if (!file.AsSpan().StartsWith(jpeg) && !file.AsSpan().StartsWith(png))
             throw new DataException($"image '{path}' ({file.Length} bytes) begins with {Convert.ToHexString(file.AsSpan(0, Math.Min(4, file.Length)))}; rule: images are JPEG (FFD8FF…) or PNG (89504E47…)");
+        if (file[0] == jpeg[0] && JpegStructure.Defect(file) is { } defect)
+            throw new DataException($"image '{path}' ({file.Length} bytes) is a broken JPEG: {defect}; rule: images are whole");
         try
         {
             if (ImageInfo.FromStream(new MemoryStream(file)) is not { } info)

@@ -154,12 +154,26 @@ internal sealed class DatasetTests
 
     [TestCase("broken.png", new byte[] { 0x89, (byte)'P', (byte)'N', (byte)'G', 13, 10, 26, 10, 0, 0 })]
     [TestCase("broken.jpg", new byte[] { 0xFF, 0xD8, 0xFF, 0xE0, 0, 16, 1, 2, 3 })]
+    [TestCase("cut.jpg", new byte[] { 0xFF, 0xD8, 0xFF, 0xC0, 0, 2, 0xFF, 0xDA, 0, 2, 1, 2, 3 })]
+    [TestCase("scanless.jpg", new byte[] { 0xFF, 0xD8, 0xFF, 0xC0, 0, 2, 0xFF, 0xD9 })]
+    [TestCase("hollow.jpg", new byte[] { 0xFF, 0xD8, 0xFF, 0xC0, 0, 2, 0xFF, 0xDA, 0, 2, 1, 2, 3, 0xFF, 0xD9 })]
     [TestCase("text.png", new byte[] { 1, 2, 3 })]
     [TestCase("empty.png", new byte[0])]
     public void BrokenImagesAreDataErrors(string name, byte[] content)
     {
         string path = _folder.Write(name, content);
         Assert.That(Assert.Throws<DataException>(() => ImageFile.Load(path))!.Message, Does.Contain(name).And.Contain("rule: "));
+    }
+
+    [Test]
+    public void RealPhotographsAreWholeAndDecode()
+    {
+        string folder = Octet.Tests.Support.TestData.Require("models/data/imagenet500/images");
+        foreach (string path in Directory.GetFiles(folder))
+        {
+            PixelImage image = ImageFile.Load(path);
+            Assert.That((image.Height, image.Width), Is.EqualTo((224, 224)), path);
+        }
     }
 
     [TestCase(new[] { -1, 3, 31, 32 })]
