@@ -37,6 +37,13 @@ internal sealed class ReadmeTests
         Assert.That(outputs[0].Span<float>().ToArray().All(float.IsFinite));
     }
 
+    private static Tensor Image(int index)
+    {
+        var pixels = new float[ShapeImages.Length];
+        ShapeImages.Generate(index, ShapeImages.TrainingSeed, pixels);
+        return Tensor.Create(pixels, 1, ShapeImages.Channels, ShapeImages.Height, ShapeImages.Width);
+    }
+
     /// <summary>Each statement of README's C# stands in this file, with the test's paths for the literal ones.</summary>
     [Test]
     public void ReadmeShowsTheLinesAbove()
