@@ -74,6 +74,9 @@ public static class Quantizer
                 throw new ModelException($"{node}: the model is quantized already; rule: the quantizer takes a float model");
         }
         Graph graph = model.Graph.Clone();
+        // Old models list their weights as inputs with defaults. An int8 weight has no such input, so the defaults become plain constants.
+        var editor = new GraphEditor(graph);
+        foreach (Value input in graph.Inputs.Where(input => input.IsConstant).ToArray()) editor.UnmarkInput(input);
         var plan = new PlanOptions(options.Session.Cpu, 1, model.Weights);
         Simplifier.Run(graph, plan);
         OpsetUpgrade.Run(graph);

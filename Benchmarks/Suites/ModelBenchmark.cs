@@ -30,7 +30,7 @@ public class ModelBenchmark
     public void Setup()
     {
         Model model = NetworkZoo.All[Network]();
-        if (Int8) model = Quantizer.Quantize(model, SampleInputs.Samples(model, 1), new QuantizationOptions { Calibration = CalibrationMode.Naive }).Model;
+        if (Int8) model = Quantizer.Quantize(model, SampleInputs.Samples(model, 1), new QuantizationOptions { Calibration = CalibrationMode.Naive, Type = ActivationType.UInt8 }).Model;
         _session = new InferenceSession(model, new SessionOptions { Threads = 1 });
         _inputs = SampleInputs.For(_session, 1);
         _outputs = _session.CreateOutputs(_inputs);

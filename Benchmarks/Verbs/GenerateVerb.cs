@@ -8,7 +8,7 @@ namespace Octet.Benchmarks.Verbs;
 /// <summary><c>generate NAME -o FILE</c>: a network with fixed random weights, float or INT8.</summary>
 internal static class GenerateVerb
 {
-    /// <summary>Calibration samples for <c>--int8</c>: random data needs few.</summary>
+    /// <summary>Calibration samples for <c>--int8</c>: random data needs few. Activations are all uint8: ONNX Runtime leaves a convolution between different types float.</summary>
     private const int Samples = 4;
 
     public static Command Create()
@@ -22,7 +22,7 @@ internal static class GenerateVerb
         {
             Model model = NetworkZoo.All[result.GetValue(name)!]();
             if (result.GetValue(int8))
-                model = Quantizer.Quantize(model, SampleInputs.Samples(model, Samples), new QuantizationOptions { Calibration = CalibrationMode.Naive }).Model;
+                model = Quantizer.Quantize(model, SampleInputs.Samples(model, Samples), new QuantizationOptions { Calibration = CalibrationMode.Naive, Type = ActivationType.UInt8 }).Model;
             model.Save(result.GetValue(output)!.FullName);
             return 0;
         });

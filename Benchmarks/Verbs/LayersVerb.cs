@@ -31,7 +31,7 @@ internal static class LayersVerb
                 {
                     Model model = layer.Make();
                     rows.Add(Measure(layer, model, "float32", float32, folder, result.GetValue(rounds)));
-                    Model quantized = Quantizer.Quantize(model, SampleInputs.Samples(model, 1), new QuantizationOptions { Calibration = CalibrationMode.Naive }).Model;
+                    Model quantized = Quantizer.Quantize(model, SampleInputs.Samples(model, 1), new QuantizationOptions { Calibration = CalibrationMode.Naive, Type = ActivationType.UInt8 }).Model;
                     rows.Add(Measure(layer, quantized, "int8", int8, folder, result.GetValue(rounds)));
                 }
             }

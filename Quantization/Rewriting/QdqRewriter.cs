@@ -20,6 +20,7 @@ internal sealed class QdqRewriter
     private readonly Dictionary<Node, Marker.Mark> _marks;
     private readonly QuantizationOptions _options;
     private readonly List<string> _warnings;
+    private readonly List<Node> _redundant = [];
     private readonly Dictionary<Value, Value> _quantized = [];      // activation → its dequantized form
     private readonly Dictionary<(Tensor, int, float, string), (Value Dequantized, float[] Scales)> _weights = [];
 
@@ -68,7 +69,11 @@ internal sealed class QdqRewriter
         }
         else
         {
-            foreach ((Value value, GridParameters grid) in Grids(activations, ranges)) _quantized[value] = Quantize(value, grid);
+            foreach ((Value value, GridParameters grid) in Grids(activations, ranges))
+            {
+                _quantized[value] = Quantize(value, grid);
+                RemoveRedundantClip(value, grid);
+            }
         }
 
         foreach (Node node in _graph.Nodes.ToArray())
@@ -84,8 +89,27 @@ internal sealed class QdqRewriter
             if (row.Weight >= 0 && node.Input(row.Weight) is { IsConstant: true }) QuantizeWeight(node, row);
         }
         RedirectFloatReaders();
+        foreach (Node clip in _redundant)
+        {
+            _editor.ReplaceUses(clip.Output, clip.Inputs[0]!);
+            _editor.Remove(clip);
+        }
         _editor.Sort();
         RemoveUnread();
+    }
+
+    /// <summary>
+    /// Removes a Clip whose bounds quantize to the ends of its output's grid: saturation gives every value outside the same integer. (A bound such as 6 and the grid's end
+    /// 255 · scale differ in the last bit, which keeps other runtimes from seeing this.)
+    /// </summary>
+    private void RemoveRedundantClip(Value value, GridParameters grid)
+    {
+        if (value.Producer is not { OperatorType: "Clip" } clip || !IsMergedActivation(clip, _marks) || value.IsGraphOutput) return;
+        (int least, int greatest) = grid.Type == DataType.UInt8 ? (0, 255) : (-128, 127);
+        bool low = clip.Input(1)?.Constant is not { } min || MathF.Round(min.Span<float>()[0] / grid.Scale) + grid.ZeroPoint <= least;
+        bool high = clip.Input(2)?.Constant is not { } max || MathF.Round(max.Span<float>()[0] / grid.Scale) + grid.ZeroPoint >= greatest;
+        // Float readers see the grid's values, not the clip's, as soon as the pair stands between (see RedirectFloatReaders).
+        if (low && high) _redundant.Add(clip);
     }
 
     /// <summary>Who reads the result of a quantized operator reads what its integers mean, so that the operator's output exists only once.</summary>
