@@ -13,6 +13,9 @@ namespace Octet.Cli.Verbs;
 /// <summary><c>octet quantize MODEL -o OUT --data DATASET …</c>: makes an INT8 model of a float one.</summary>
 internal static class QuantizeVerb
 {
+    /// <summary>Samples used where the user says nothing: ranges settle within about a hundred, and more extremes only widen them.</summary>
+    private const int DefaultSamples = 100;
+
     /// <summary>The verb.</summary>
     public static Command Create()
     {
@@ -26,7 +29,7 @@ internal static class QuantizeVerb
         Option<string[]> exclude = Many("--exclude", "A node to leave float.", "NAME"), match = Many("--exclude-match", "Nodes to leave float: a pattern, * is any text.", "PATTERN"),
             operators = Many("--exclude-operator", "An operator type to leave float.", "TYPE");
         Option<int?> batches = CommonOptions.AtLeastOne(new Option<int?>("--batches") { Description = "Calibration batches; a batch is one sample. Default: all samples.", HelpName = "N" });
-        Option<int?> limit = CommonOptions.Limit(), threads = CommonOptions.Threads();
+        Option<int?> limit = CommonOptions.Limit(DefaultSamples), threads = CommonOptions.Threads();
         var command = new Command("quantize", "Calibrate a float model and write its INT8 form.")
         {
             model, output, data, calibration, type, mode, granularity, exclude, match, operators, batches, limit, threads,
