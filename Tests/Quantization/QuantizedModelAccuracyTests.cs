@@ -11,6 +11,8 @@ namespace Octet.Tests.Quantization;
 /// <remarks>
 /// <c>imagenet_squeezenet11_fp32</c> does not meet the bound and is not listed: of 200 images float has 133 right, INT8 129 with naive and 121 with entropy calibration,
 /// with ONNX Runtime's classes on all of them, so the loss lies in the quantized model and not in the kernels that run it.
+/// <c>imagenet_mobilenetv2_fp32</c> is not listed either: with entropy calibration it has 163 of 200 right (float 160, ONNX Runtime 162), but the two agree on 192 classes only, which misses
+/// <see cref="Agreement"/>; naive calibration is not measured.
 /// </remarks>
 [Category("Models")]
 internal sealed class QuantizedModelAccuracyTests
