@@ -12,8 +12,8 @@ namespace Octet.Quantization.Calibration;
 ///   Q_T = the bins below T, merged into L levels and spread again evenly over the bins of each level that are not empty
 ///   T*  = argmin Σ P_T · ln(P_T / Q_T)
 /// </code>
-/// L is 127 for signed and 255 for non-negative tensors. Bin 0 is left out: its values become the zero point under every threshold, and after a ReLU it would outweigh all others. A tensor whose magnitudes fall into no more than L bins is represented without loss by its full range, so the range is not cut;
-/// this is what keeps tensors of few distinct values, and constants, from collapsing.
+/// L is 127 for signed and 255 for non-negative tensors. Bin 0 is left out: its values become the zero point under every threshold, and after a ReLU it would outweigh all others. A tensor whose magnitudes fall into no more than L bins keeps its full range:
+/// this is what keeps tensors of few distinct values, and constants, from collapsing. An outlier so far out that all other values share those few bins is not cut either.
 /// </remarks>
 public sealed class EntropyCollector : MergeableCollector
 {

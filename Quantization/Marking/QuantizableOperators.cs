@@ -96,7 +96,7 @@ internal static class QuantizableOperators
         ConstantWeight(node) is { } reason ? reason
         : node.Attributes.Float("alpha", 1) != 1 || node.Attributes.Float("beta", 1) != 1 ? "its alpha or beta is not 1"
         : node.Attributes.Int("transA") != 0 ? "its first operand is transposed"
-        : node.Input(2)?.Constant is { } bias && bias.Length != node.Input(1)!.Constant!.Shape[node.Attributes.Int("transB") != 0 ? 0 : 1]
+        : node.Input(2)?.Constant is { } bias && (bias.Rank == 0 || bias.Shape[^1] != bias.Length || bias.Length != node.Input(1)!.Constant!.Shape[node.Attributes.Int("transB") != 0 ? 0 : 1])
             ? $"its bias has shape {Tensor.Format(bias.Shape)}, not one value per column" : null;
 
     private static string? ProductOfMatrices(Node node) =>

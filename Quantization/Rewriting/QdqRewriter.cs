@@ -265,7 +265,10 @@ internal sealed class QdqRewriter
     {
         foreach (Value value in _graph.Values.ToArray())
         {
-            if (value.IsConstant && value.Uses.Count == 0 && !value.IsGraphOutput && !value.IsGraphInput) _editor.Remove(value);
+            if (!value.IsConstant || value.Uses.Count != 0 || value.IsGraphOutput) continue;
+            // Old files list weights among the inputs, as defaults that a caller may replace; nobody reads this one any more, so it is no input either.
+            if (value.IsGraphInput) _editor.UnmarkInput(value);
+            _editor.Remove(value);
         }
     }
 }
