@@ -23,12 +23,8 @@ internal static class CommonOptions
     public static Option<int?> Threads() => AtLeastOne(new Option<int?>("--threads") { Description = "Threads that one run may use. Default: the processors of the process.", HelpName = "N" });
 
     /// <summary>Samples read at most.</summary>
-    public static Option<int?> Limit(int? otherwise = null)
-    {
-        var option = new Option<int?>("--limit") { Description = $"Samples of the dataset that are used, the first N. Default: {otherwise?.ToString(CultureInfo.InvariantCulture) ?? "all"}.", HelpName = "N" };
-        if (otherwise is not null) option.DefaultValueFactory = _ => otherwise;
-        return AtLeastOne(option);
-    }
+    public static Option<int?> Limit(string otherwise = "all") =>
+        AtLeastOne(new Option<int?>("--limit") { Description = $"Samples of the dataset that are used, the first N. Default: {otherwise}.", HelpName = "N" });
 
     /// <summary>Shapes of inputs whose extents the model leaves open.</summary>
     public static Option<string[]> Shapes() => new("--shape") { Description = "Shape of an input, as NAME=1x3x224x224. May be given for several inputs.", HelpName = "NAME=EXTENTS", AllowMultipleArgumentsPerToken = true };

@@ -28,8 +28,8 @@ internal static class QuantizeVerb
         Option<string> granularity = Choice("--granularity", "How many scales a weight tensor has.", "channel", "tensor", "channel");
         Option<string[]> exclude = Many("--exclude", "A node to leave float.", "NAME"), match = Many("--exclude-match", "Nodes to leave float: a pattern, * is any text.", "PATTERN"),
             operators = Many("--exclude-operator", "An operator type to leave float.", "TYPE");
-        Option<int?> batches = CommonOptions.AtLeastOne(new Option<int?>("--batches") { Description = "Calibration batches; a batch is one sample. Default: all samples.", HelpName = "N" });
-        Option<int?> limit = CommonOptions.Limit(DefaultSamples), threads = CommonOptions.Threads();
+        Option<int?> batches = CommonOptions.AtLeastOne(new Option<int?>("--batches") { Description = "Calibration batches; a batch is one sample. Default: as --limit.", HelpName = "N" });
+        Option<int?> limit = CommonOptions.Limit($"{DefaultSamples}"), threads = CommonOptions.Threads();
         var command = new Command("quantize", "Calibrate a float model and write its INT8 form.")
         {
             model, output, data, calibration, type, mode, granularity, exclude, match, operators, batches, limit, threads,
@@ -37,7 +37,7 @@ internal static class QuantizeVerb
         return VerbHost.Bind(command, host =>
         {
             ParseResult parsed = host.Parsed;
-            int? samples = Least(parsed.GetValue(batches), parsed.GetValue(limit));
+            int samples = Least(parsed.GetValue(batches), parsed.GetValue(limit)) ?? DefaultSamples;
             QuantizationOptions options = UsageException.Check(new QuantizationOptions
             {
                 Calibration = ParseCalibration(parsed.GetRequiredValue(calibration)),

@@ -14,6 +14,7 @@ namespace Octet.Quantization.Calibration;
 /// </code>
 /// L is 127 for signed and 255 for non-negative tensors. Bin 0 is left out: its values become the zero point under every threshold, and after a ReLU it would outweigh all others. A tensor whose magnitudes fall into no more than L bins keeps its full range:
 /// this is what keeps tensors of few distinct values, and constants, from collapsing. An outlier so far out that all other values share those few bins is not cut either.
+/// The range is never cut below the end where the squared error is least.
 /// </remarks>
 public sealed class EntropyCollector : MergeableCollector
 {
@@ -80,7 +81,33 @@ public sealed class EntropyCollector : MergeableCollector
             double divergence = Divergence(bins[..end], above, total, levels, q);
             if (divergence < best) (best, bestEnd) = (divergence, end);
         }
-        return (float)(bestEnd * width);
+        return (float)(Math.Max(bestEnd, LeastSquaresEnd(bins[..n], levels)) * width);
+    }
+
+    /// <summary>
+    /// The end of the range where clamping and rounding together cost the least squared error: <c>Σ_{i &lt; end} h_i · step² / 12 + Σ_{i ≥ end} h_i · (i + ½ − end)²</c>,
+    /// <c>step = end / L</c>, in bins. The entropy may not cut below it: it weighs a rare value by its count alone, and in a layer of scores the rare large values are the answer.
+    /// </summary>
+    private static int LeastSquaresEnd(ReadOnlySpan<long> bins, int levels)
+    {
+        // With suffix sums of h, h·i and h·i² each candidate costs O(1).
+        double count = 0, first = 0, second = 0, total = 0, best = double.PositiveInfinity;
+        for (int i = 1; i < bins.Length; i++) total += bins[i];
+        int bestEnd = bins.Length;
+        for (int end = bins.Length; end >= levels; end--)
+        {
+            if (end < bins.Length)
+            {
+                double centre = end + 0.5;
+                count += bins[end];
+                first += bins[end] * centre;
+                second += bins[end] * centre * centre;
+            }
+            double step = (double)end / levels;
+            double cost = (total - count) * step * step / 12 + second - 2 * end * first + (double)end * end * count;
+            if (cost < best) (best, bestEnd) = (cost, end);
+        }
+        return bestEnd;
     }
 
     private static double Divergence(ReadOnlySpan<long> inside, double above, double total, int levels, Span<double> q)
