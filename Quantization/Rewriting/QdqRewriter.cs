@@ -91,8 +91,11 @@ internal sealed class QdqRewriter
         RedirectFloatReaders();
         foreach (Node clip in _redundant)
         {
-            _editor.ReplaceUses(clip.Output, clip.Inputs[0]!);
+            // The value keeps the name under which its range was calibrated.
+            (Value source, string name) = (clip.Inputs[0]!, clip.Output.Name);
+            _editor.ReplaceUses(clip.Output, source);
             _editor.Remove(clip);
+            _editor.Rename(source, name);
         }
         _editor.Sort();
         RemoveUnread();
