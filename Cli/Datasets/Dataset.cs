@@ -103,7 +103,12 @@ internal sealed class Dataset
         if (count == 0) throw new DataException($"dataset '{path}' has no samples: {source.Count} in all, skip {skip}; rule: at least one");
         return new Dataset(path, source)
         {
-            IsClassification = task == "classification", Output = output, Input = input, Preprocess = steps, Skip = skip, Count = count,
+            IsClassification = task == "classification",
+            Output = output,
+            Input = input,
+            Preprocess = steps,
+            Skip = skip,
+            Count = count,
         };
     }
 
@@ -114,39 +119,39 @@ internal sealed class Dataset
         switch (kind)
         {
             case "images":
-            {
-                string images = At(fields.RequiredText("path"));
-                string? labels = fields.Text("labels");
-                fields.Close();
-                return new ImageFolderSource(images, labels is null ? null : At(labels));
-            }
+                {
+                    string images = At(fields.RequiredText("path"));
+                    string? labels = fields.Text("labels");
+                    fields.Close();
+                    return new ImageFolderSource(images, labels is null ? null : At(labels));
+                }
             case "cifar":
-            {
-                string records = At(fields.RequiredText("path"));
-                fields.Close();
-                return new CifarSource(records);
-            }
+                {
+                    string records = At(fields.RequiredText("path"));
+                    fields.Close();
+                    return new CifarSource(records);
+                }
             case "idx":
-            {
-                string images = At(fields.RequiredText("images"));
-                string? labels = fields.Text("labels");
-                fields.Close();
-                return new IdxSource(images, labels is null ? null : At(labels));
-            }
+                {
+                    string images = At(fields.RequiredText("images"));
+                    string? labels = fields.Text("labels");
+                    fields.Close();
+                    return new IdxSource(images, labels is null ? null : At(labels));
+                }
             case "npy":
-            {
-                Dictionary<string, string> inputs = fields.RequiredTextsByName("inputs");
-                string? labels = fields.Text("labels");
-                fields.Close();
-                if (inputs.Count == 0) throw new DataException($"dataset '{path}': 'source.inputs' is empty; rule: one array file per input of the model");
-                return new NpySource(inputs.ToDictionary(pair => pair.Key, pair => At(pair.Value), StringComparer.Ordinal), labels is null ? null : At(labels));
-            }
+                {
+                    Dictionary<string, string> inputs = fields.RequiredTextsByName("inputs");
+                    string? labels = fields.Text("labels");
+                    fields.Close();
+                    if (inputs.Count == 0) throw new DataException($"dataset '{path}': 'source.inputs' is empty; rule: one array file per input of the model");
+                    return new NpySource(inputs.ToDictionary(pair => pair.Key, pair => At(pair.Value), StringComparer.Ordinal), labels is null ? null : At(labels));
+                }
             default:
-            {
-                string[] folders = fields.RequiredTexts("paths");
-                fields.Close();
-                return new OnnxTestDataSource([.. folders.Select(At)]);
-            }
+                {
+                    string[] folders = fields.RequiredTexts("paths");
+                    fields.Close();
+                    return new OnnxTestDataSource([.. folders.Select(At)]);
+                }
         }
     }
 
@@ -163,7 +168,12 @@ internal sealed class Dataset
         if (resize > mostPixels || crop > mostPixels) throw new DataException($"dataset '{path}': preprocess.resizeShorter is {resize}, preprocess.centerCrop is {crop}; rule: at most {mostPixels} pixels");
         return new Preprocess
         {
-            ResizeShorter = resize, CenterCrop = crop, Scale = scale, Mean = mean, Std = std, ChannelsLast = layout == "NHWC",
+            ResizeShorter = resize,
+            CenterCrop = crop,
+            Scale = scale,
+            Mean = mean,
+            Std = std,
+            ChannelsLast = layout == "NHWC",
             Colors = colors switch { "RGB" => Colors.Rgb, "BGR" => Colors.Bgr, "gray" => Colors.Gray, _ => Colors.Source },
         };
     }

@@ -101,28 +101,28 @@ internal sealed class DatasetBinding
         switch (to)
         {
             case DataType.Float16:
-            {
-                var halves = new Half[values.Length];
-                for (int i = 0; i < halves.Length; i++) halves[i] = (Half)values[i];
-                return Tensor.Create(halves, tensor.Shape);
-            }
-            case DataType.Float64:
-            {
-                var doubles = new double[values.Length];
-                for (int i = 0; i < doubles.Length; i++) doubles[i] = values[i];
-                return Tensor.Create(doubles, tensor.Shape);
-            }
-            case DataType.UInt8:
-            {
-                var bytes = new byte[values.Length];
-                for (int i = 0; i < bytes.Length; i++)
                 {
-                    float rounded = MathF.Round(values[i], MidpointRounding.ToEven);
-                    if (rounded is not (>= 0 and <= 255)) throw Misfit(string.Create(CultureInfo.InvariantCulture, $"values in 0 … 255 after preprocessing, not {values[i]}"));
-                    bytes[i] = (byte)rounded;
+                    var halves = new Half[values.Length];
+                    for (int i = 0; i < halves.Length; i++) halves[i] = (Half)values[i];
+                    return Tensor.Create(halves, tensor.Shape);
                 }
-                return Tensor.Create(bytes, tensor.Shape);
-            }
+            case DataType.Float64:
+                {
+                    var doubles = new double[values.Length];
+                    for (int i = 0; i < doubles.Length; i++) doubles[i] = values[i];
+                    return Tensor.Create(doubles, tensor.Shape);
+                }
+            case DataType.UInt8:
+                {
+                    var bytes = new byte[values.Length];
+                    for (int i = 0; i < bytes.Length; i++)
+                    {
+                        float rounded = MathF.Round(values[i], MidpointRounding.ToEven);
+                        if (rounded is not (>= 0 and <= 255)) throw Misfit(string.Create(CultureInfo.InvariantCulture, $"values in 0 … 255 after preprocessing, not {values[i]}"));
+                        bytes[i] = (byte)rounded;
+                    }
+                    return Tensor.Create(bytes, tensor.Shape);
+                }
             default:
                 throw Misfit("float32, or converted to float16, float64 or uint8");
         }

@@ -47,7 +47,13 @@ internal static unsafe class ElementwiseKernels
         {
             var body = new WhereBody<T>
             {
-                Condition = cp, A = ap, B = bp, Y = yp, StepC = plan.InnerStep(0), StepA = plan.InnerStep(1), StepB = plan.InnerStep(2),
+                Condition = cp,
+                A = ap,
+                B = bp,
+                Y = yp,
+                StepC = plan.InnerStep(0),
+                StepA = plan.InnerStep(1),
+                StepB = plan.InnerStep(2),
             };
             plan.Run(ref body, p);
         }

@@ -47,8 +47,15 @@ internal static unsafe class NormalizeKernels
             {
                 Arguments = new RowArguments
                 {
-                    X = xp, Y = yp, Scale = scale.IsEmpty ? null : sp, Bias = bias.IsEmpty ? null : bp, Means = means.IsEmpty ? null : mp,
-                    Inverses = inverses.IsEmpty ? null : ip, N = n, Epsilon = epsilon, Centred = centred,
+                    X = xp,
+                    Y = yp,
+                    Scale = scale.IsEmpty ? null : sp,
+                    Bias = bias.IsEmpty ? null : bp,
+                    Means = means.IsEmpty ? null : mp,
+                    Inverses = inverses.IsEmpty ? null : ip,
+                    N = n,
+                    Epsilon = epsilon,
+                    Centred = centred,
                 },
                 Total = rows,
                 Block = (int)Math.Clamp(PieceWork / n, 1, rows),
@@ -95,8 +102,15 @@ internal static unsafe class NormalizeKernels
             {
                 Arguments = new GroupArguments
                 {
-                    X = xp, Y = yp, Scale = scale.IsEmpty ? null : sp, Bias = bias.IsEmpty ? null : bp, Scratch = tp,
-                    Pixels = pixels, Channels = channels, GroupChannels = channels / groups, Epsilon = epsilon,
+                    X = xp,
+                    Y = yp,
+                    Scale = scale.IsEmpty ? null : sp,
+                    Bias = bias.IsEmpty ? null : bp,
+                    Scratch = tp,
+                    Pixels = pixels,
+                    Channels = channels,
+                    GroupChannels = channels / groups,
+                    Epsilon = epsilon,
                 },
                 Kernel = VectorWidths.Select(cpu) switch
                 {

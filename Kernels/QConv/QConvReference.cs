@@ -13,26 +13,26 @@ internal static class QConvReference
         var acc = new int[shape.Batch * shape.OutputPixels * shape.OutChannels];
         int at = 0;
         for (int n = 0; n < shape.Batch; n++)
-        for (int od = 0; od < d.Output; od++)
-        for (int oh = 0; oh < h.Output; oh++)
-        for (int ow = 0; ow < wd.Output; ow++)
-        for (int o = 0; o < shape.OutChannels; o++, at++)
-        {
-            int zeroPoint = zw.Length == 0 ? 0 : zw[zw.Length == 1 ? 0 : o];
-            for (int kd = 0; kd < d.Kernel; kd++)
-            for (int kh = 0; kh < h.Kernel; kh++)
-            for (int kw = 0; kw < wd.Kernel; kw++)
-            {
-                int id = od * d.Stride - d.PadBegin + kd * d.Dilation;
-                int ih = oh * h.Stride - h.PadBegin + kh * h.Dilation;
-                int iw = ow * wd.Stride - wd.PadBegin + kw * wd.Dilation;
-                if ((uint)id >= d.Input || (uint)ih >= h.Input || (uint)iw >= wd.Input) continue;
-                int pixel = (((n * d.Input + id) * h.Input + ih) * wd.Input + iw) * channels + o / groupOut * groupIn;
-                int tap = (kd * h.Kernel + kh) * wd.Kernel + kw;
-                for (int c = 0; c < groupIn; c++)
-                    acc[at] = unchecked(acc[at] + (x[pixel + c] - zx) * (w[(o * groupIn + c) * shape.Taps + tap] - zeroPoint));
-            }
-        }
+            for (int od = 0; od < d.Output; od++)
+                for (int oh = 0; oh < h.Output; oh++)
+                    for (int ow = 0; ow < wd.Output; ow++)
+                        for (int o = 0; o < shape.OutChannels; o++, at++)
+                        {
+                            int zeroPoint = zw.Length == 0 ? 0 : zw[zw.Length == 1 ? 0 : o];
+                            for (int kd = 0; kd < d.Kernel; kd++)
+                                for (int kh = 0; kh < h.Kernel; kh++)
+                                    for (int kw = 0; kw < wd.Kernel; kw++)
+                                    {
+                                        int id = od * d.Stride - d.PadBegin + kd * d.Dilation;
+                                        int ih = oh * h.Stride - h.PadBegin + kh * h.Dilation;
+                                        int iw = ow * wd.Stride - wd.PadBegin + kw * wd.Dilation;
+                                        if ((uint)id >= d.Input || (uint)ih >= h.Input || (uint)iw >= wd.Input) continue;
+                                        int pixel = (((n * d.Input + id) * h.Input + ih) * wd.Input + iw) * channels + o / groupOut * groupIn;
+                                        int tap = (kd * h.Kernel + kh) * wd.Kernel + kw;
+                                        for (int c = 0; c < groupIn; c++)
+                                            acc[at] = unchecked(acc[at] + (x[pixel + c] - zx) * (w[(o * groupIn + c) * shape.Taps + tap] - zeroPoint));
+                                    }
+                        }
         return acc;
     }
 }

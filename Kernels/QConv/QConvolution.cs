@@ -176,8 +176,12 @@ internal sealed unsafe class QConvolution
         int channel = group * Shape.GroupOutChannels;
         return new QGemmPanels
         {
-            Weights = Weights.Groups[group], Epilogue = Epilogue, ZeroPoint = ZeroPoint, Channel = channel,
-            Y = y + (nint)channel * Epilogue.ElementBytes, YStride = (nint)_outputStride * Epilogue.ElementBytes,
+            Weights = Weights.Groups[group],
+            Epilogue = Epilogue,
+            ZeroPoint = ZeroPoint,
+            Channel = channel,
+            Y = y + (nint)channel * Epilogue.ElementBytes,
+            YStride = (nint)_outputStride * Epilogue.ElementBytes,
             Sum = sum + (nint)channel * Epilogue.SumElementBytes,
         };
     }

@@ -88,7 +88,14 @@ internal sealed unsafe class QDepthwisePlan
         }
         var work = new Pieces
         {
-            Plan = this, X = x, Sum = sum, Y = y, YStride = yStride, Scratch = scratch, RowsPerPiece = rows, RowPieces = (shape.H.Output + rows - 1) / rows,
+            Plan = this,
+            X = x,
+            Sum = sum,
+            Y = y,
+            YStride = yStride,
+            Scratch = scratch,
+            RowsPerPiece = rows,
+            RowPieces = (shape.H.Output + rows - 1) / rows,
         };
         p.For(ref work, planes * work.RowPieces * _stretches);
     }

@@ -66,8 +66,13 @@ internal static unsafe class QGemmDriver
         {
             var panels = new QGemmPanels
             {
-                Weights = w, Epilogue = e, ZeroPoint = aZeroPoint, Channel = 0,
-                Y = yPointer, YStride = (nint)ldy * e.ElementBytes, Sum = sumPointer,
+                Weights = w,
+                Epilogue = e,
+                ZeroPoint = aZeroPoint,
+                Channel = 0,
+                Y = yPointer,
+                YStride = (nint)ldy * e.ElementBytes,
+                Sum = sumPointer,
             };
             Run(panels, aPointer, a.Length, signed, lda, m, scratchPointer, p);
         }

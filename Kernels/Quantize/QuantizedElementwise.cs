@@ -68,7 +68,12 @@ internal static unsafe class QuantizedElementwise
         {
             var body = new Body<A, B, Y>
             {
-                PA = ap, PB = bp, PY = yp, StepA = plan.InnerStep(0), StepB = plan.InnerStep(1), Constants = constants,
+                PA = ap,
+                PB = bp,
+                PY = yp,
+                StepA = plan.InnerStep(0),
+                StepB = plan.InnerStep(1),
+                Constants = constants,
                 Kernel = VectorWidths.Select(cpu) switch
                 {
                     VectorWidth.V512 => &QuantizedBinaryLoop<TOp, TA, TB, TY, A, B, Y, Lanes512, Vector512<float>>.Run,

@@ -70,7 +70,16 @@ internal sealed unsafe class SConvDepthwise
         int block = (int)Math.Clamp(PieceWork / lineWork, 1, Math.Max(1, lines));
         var work = new Pieces
         {
-            This = this, X = x, Sum = sum, SumStride = sumStride, Y = y, YStride = yStride, Epilogue = e, Scratch = scratch, Block = block, Lines = lines,
+            This = this,
+            X = x,
+            Sum = sum,
+            SumStride = sumStride,
+            Y = y,
+            YStride = yStride,
+            Epilogue = e,
+            Scratch = scratch,
+            Block = block,
+            Lines = lines,
         };
         p.For(ref work, (lines + block - 1) / block);
     }

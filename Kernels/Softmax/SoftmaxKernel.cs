@@ -37,7 +37,12 @@ internal static unsafe class SoftmaxKernel
             int outer = x.Length / axis / inner;
             var work = new Pieces
             {
-                X = xp, Y = yp, Axis = axis, Inner = inner, Outer = outer, Logarithm = logarithm,
+                X = xp,
+                Y = yp,
+                Axis = axis,
+                Inner = inner,
+                Outer = outer,
+                Logarithm = logarithm,
                 Block = (int)Math.Clamp(PieceWork / ((long)axis * inner), 1, outer),
                 Kernel = VectorWidths.Select(cpu) switch
                 {

@@ -118,8 +118,11 @@ internal static class MxNetOperators
         t.Expect(t.In(), w.Rank, w.Shape[1] * group);
         var attributes = new AttributeMap
         {
-            ["kernel_shape"] = kernel, ["strides"] = Spatial(t, "stride", kernel.Length, 1), ["dilations"] = Spatial(t, "dilate", kernel.Length, 1),
-            ["pads"] = Twice(Spatial(t, "pad", kernel.Length, 0)), ["group"] = group,
+            ["kernel_shape"] = kernel,
+            ["strides"] = Spatial(t, "stride", kernel.Length, 1),
+            ["dilations"] = Spatial(t, "dilate", kernel.Length, 1),
+            ["pads"] = Twice(Spatial(t, "pad", kernel.Length, 0)),
+            ["group"] = group,
         };
         return [t.Ranked(t.Onnx("Conv", WithBias(t, noBias: false), attributes), w.Rank)];
     }
@@ -131,7 +134,10 @@ internal static class MxNetOperators
         t.Expect(t.In(), w.Rank, w.Shape[0]);
         var attributes = new AttributeMap
         {
-            ["kernel_shape"] = kernel, ["strides"] = Spatial(t, "stride", kernel.Length, 1), ["dilations"] = Spatial(t, "dilate", kernel.Length, 1), ["group"] = Group(t),
+            ["kernel_shape"] = kernel,
+            ["strides"] = Spatial(t, "stride", kernel.Length, 1),
+            ["dilations"] = Spatial(t, "dilate", kernel.Length, 1),
+            ["group"] = Group(t),
         };
         // With a target shape MXNet pads ceil(total/2) before and floor(total/2) after, which is ONNX's rule for output_shape.
         if (t.Node.Ints("target_shape") is { Length: > 0 } target && target.Any(extent => extent != 0)) attributes.Add("output_shape", target);

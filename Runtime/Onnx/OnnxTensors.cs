@@ -204,17 +204,17 @@ internal sealed class OnnxTensors(ExternalData? external, ExpansionBudget expans
                 Expect(proto.Uint64Data.Count, count, "numbers in uint64_data");
                 return Copy<ulong>(proto.Uint64Data);
             case DataType.UInt32:
-            {
-                Expect(proto.Uint64Data.Count, count, "numbers in uint64_data");
-                var result = new byte[4 * count];
-                for (int i = 0; i < count; i++)
                 {
-                    ulong element = proto.Uint64Data[i];
-                    if (element > uint.MaxValue) throw OutOfRange(element.ToString(System.Globalization.CultureInfo.InvariantCulture), i);
-                    BinaryPrimitives.WriteUInt32LittleEndian(result.AsSpan(4 * i), (uint)element);
+                    Expect(proto.Uint64Data.Count, count, "numbers in uint64_data");
+                    var result = new byte[4 * count];
+                    for (int i = 0; i < count; i++)
+                    {
+                        ulong element = proto.Uint64Data[i];
+                        if (element > uint.MaxValue) throw OutOfRange(element.ToString(System.Globalization.CultureInfo.InvariantCulture), i);
+                        BinaryPrimitives.WriteUInt32LittleEndian(result.AsSpan(4 * i), (uint)element);
+                    }
+                    return result;
                 }
-                return result;
-            }
             case DataType.Int32:
                 Expect(proto.Int32Data.Count, count, "numbers in int32_data");
                 return Copy<int>(proto.Int32Data);

@@ -258,7 +258,13 @@ internal static class NpyFile
             }
             return new Header
             {
-                Descriptor = descriptor, Type = type, ItemSize = itemSize, BigEndian = descriptor[0] == '>', Fortran = fortran.Value, Shape = shape, Count = count,
+                Descriptor = descriptor,
+                Type = type,
+                ItemSize = itemSize,
+                BigEndian = descriptor[0] == '>',
+                Fortran = fortran.Value,
+                Shape = shape,
+                Count = count,
                 DataOffset = start + (int)length,
             };
 

@@ -87,8 +87,12 @@ internal sealed class OracleTests
         editor.AddOutput(editor.Add("Mul", [sum, slice], outputType: row), "product");
         Compare(g, "Scan", [start, x], new AttributeMap
         {
-            ["body"] = body, ["num_scan_inputs"] = 1L, ["scan_input_axes"] = new[] { axis }, ["scan_input_directions"] = new[] { inputDirection },
-            ["scan_output_axes"] = new[] { axis }, ["scan_output_directions"] = new[] { outputDirection },
+            ["body"] = body,
+            ["num_scan_inputs"] = 1L,
+            ["scan_input_axes"] = new[] { axis },
+            ["scan_input_directions"] = new[] { inputDirection },
+            ["scan_output_axes"] = new[] { axis },
+            ["scan_output_directions"] = new[] { outputDirection },
         }, 2);
     }
 

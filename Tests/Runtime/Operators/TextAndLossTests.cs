@@ -65,8 +65,13 @@ internal sealed class TextAndLossTests
         // Pool: unigrams 2, 3; bigrams (5,6), (7,8). The row has 2 once, 3 twice, (5,6) with one token between, (7,8) next to each other.
         Tensor y = One("TfIdfVectorizer", [Tensor.Create<long>([2, 3, 5, 3, 6, 7, 8], 7)], new AttributeMap
         {
-            ["mode"] = "TF", ["min_gram_length"] = 1L, ["max_gram_length"] = 2L, ["max_skip_count"] = 1L, ["ngram_counts"] = new[] { 0L, 2 },
-            ["ngram_indexes"] = new[] { 3L, 2, 1, 0 }, ["pool_int64s"] = new[] { 2L, 3, 5, 6, 7, 8 },
+            ["mode"] = "TF",
+            ["min_gram_length"] = 1L,
+            ["max_gram_length"] = 2L,
+            ["max_skip_count"] = 1L,
+            ["ngram_counts"] = new[] { 0L, 2 },
+            ["ngram_indexes"] = new[] { 3L, 2, 1, 0 },
+            ["pool_int64s"] = new[] { 2L, 3, 5, 6, 7, 8 },
         });
         Assert.That(y.Span<float>().ToArray(), Is.EqualTo(new[] { 1f, 1, 2, 1 }));
     }
@@ -155,7 +160,8 @@ internal sealed class TextAndLossTests
         g.Output(all);
         IReadOnlyDictionary<string, Tensor> results = new Octet.Runtime.Execution.InferenceSession(new Model(g.Graph)).Run(new Dictionary<string, Tensor>
         {
-            ["start"] = Tensor.Create<float>([10, 20], 2, 1), ["x"] = Tensor.Create<float>([1, 2, 3, 4, 5, 6], 2, 3, 1),
+            ["start"] = Tensor.Create<float>([10, 20], 2, 1),
+            ["x"] = Tensor.Create<float>([1, 2, 3, 4, 5, 6], 2, 3, 1),
         });
         Assert.That(results["last"].Span<float>().ToArray(), Is.EqualTo(new[] { 16f, 24 }));
         Assert.That(results["all"].Span<float>().ToArray(), Is.EqualTo(new[] { 11f, 13, 16, 24, 0, 0 }));

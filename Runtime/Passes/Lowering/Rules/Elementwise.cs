@@ -19,9 +19,14 @@ internal sealed class QuantizePair : LoweringRule
         if (!(factor <= Kernels.Requantize.QEpilogue.LargestMultiplier && other <= Kernels.Requantize.QEpilogue.LargestMultiplier)) return LoweringResult.Refuse("the ratio of its scales is out of range");
         var attributes = new AttributeMap
         {
-            ["a_scale"] = a.Grid.Scale, ["a_zero_point"] = (long)a.Grid.ZeroPoint,
-            ["b_scale"] = subtract ? -b.Grid.Scale : b.Grid.Scale, ["b_zero_point"] = (long)b.Grid.ZeroPoint,
-            ["y_scale"] = grid.Scale, ["y_zero_point"] = (long)grid.ZeroPoint, ["lo"] = (long)low, ["hi"] = (long)high,
+            ["a_scale"] = a.Grid.Scale,
+            ["a_zero_point"] = (long)a.Grid.ZeroPoint,
+            ["b_scale"] = subtract ? -b.Grid.Scale : b.Grid.Scale,
+            ["b_zero_point"] = (long)b.Grid.ZeroPoint,
+            ["y_scale"] = grid.Scale,
+            ["y_zero_point"] = (long)grid.ZeroPoint,
+            ["lo"] = (long)low,
+            ["hi"] = (long)high,
         };
         c.Replace(quantize.Output, c.Add(multiply ? "QMul" : "QAdd", [c.Bytes(a), c.Bytes(b)], attributes, quantize, quantize.Output.Type, [node, .. between]));
         return LoweringResult.Done;
@@ -44,7 +49,10 @@ internal sealed class QuantizeAverage : LoweringRule
 
         var attributes = new AttributeMap
         {
-            ["x_scale"] = source.Grid.Scale, ["x_zero_point"] = (long)source.Grid.ZeroPoint, ["y_scale"] = grid.Scale, ["y_zero_point"] = (long)grid.ZeroPoint,
+            ["x_scale"] = source.Grid.Scale,
+            ["x_zero_point"] = (long)source.Grid.ZeroPoint,
+            ["y_scale"] = grid.Scale,
+            ["y_zero_point"] = (long)grid.ZeroPoint,
         };
         if (window)
         {

@@ -73,7 +73,10 @@ internal sealed class IntegerProductTests
             Tensor x = Random(1, type, 2, 4, 7, 6), w = Random(2, DataType.Int8, 8, 4 / groups, 3, 2), xZero = Random(3, type, 1), wZero = Random(4, DataType.Int8, 8);
             var attributes = new AttributeMap
             {
-                ["group"] = (long)groups, ["strides"] = new long[] { stride, 1 }, ["dilations"] = new long[] { 1, dilation }, ["pads"] = new long[] { 1, 0, 2, 1 },
+                ["group"] = (long)groups,
+                ["strides"] = new long[] { stride, 1 },
+                ["dilations"] = new long[] { 1, dilation },
+                ["pads"] = new long[] { 1, 0, 2, 1 },
             };
             Tensor y = OneNode.Run("ConvInteger", [x, w, xZero, wZero], attributes)[0];
             int height = (7 + 3 - 3) / stride + 1, width = 6 + 1 - dilation - 1 + 1;
