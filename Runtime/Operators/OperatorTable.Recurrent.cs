@@ -7,5 +7,6 @@ internal static partial class OperatorTable
         new Rnn(),
         new Gru(),
         new Lstm(),
+        new DynamicQuantizeLstm(),
     ];
 }

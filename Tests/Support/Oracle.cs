@@ -21,7 +21,7 @@ internal static class Oracle
         try
         {
             model.Save(path);
-            IReadOnlyDictionary<string, Tensor> expected = OnnxRuntimePeer.Run(path, inputs);
+            IReadOnlyDictionary<string, Tensor> expected = OnnxRuntimePeer.Run(path, inputs, exact: true);
             Model loaded = Model.Load(path);
             IReadOnlyDictionary<string, Tensor> planned = new InferenceSession(loaded, new SessionOptions { Threads = threads }).Run(inputs);
             RuntimeValue?[] interpreted = Interpreter.Run(loaded.Graph, inputs.ToDictionary(pair => pair.Key, pair => (RuntimeValue?)pair.Value), TestGraph.Options);

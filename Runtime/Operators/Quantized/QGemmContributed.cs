@@ -37,8 +37,10 @@ internal sealed class QGemmContributed : Operator
         if (a[1] != k) throw c.Error($"A has {a[1]} columns but B has depth {k}", "A.shape[1] is the depth of B");
         var product = IntegerProduct.Create(c, new BatchedProduct(a[0], k, n, [0], [0]), 0, 3, 2, 5, transposed);
         float alpha = c.Attributes.Float("alpha", 1);
-        if (c.Has(7)) return new ScaledProduct(c, product, new(AScale: 1, BScale: 4, YScale: 7, YZero: 8, Bias: c.Has(6) ? 6 : -1), c.OutputElement(0), alpha);
-        if (c.Has(6)) throw c.Unsupported("a bias without a scale of y", "QGemm with y_scale, or without C");
-        return new ScaledProduct(c, product, new(AScale: 1, BScale: 4), DataType.Float32, alpha);
+        int bias = c.Has(6) ? 6 : -1;
+        if (bias >= 0) c.Expect(bias, DataType.Int32);
+        return c.Has(7)
+            ? new ScaledProduct(c, product, new(AScale: 1, BScale: 4, YScale: 7, YZero: 8, Bias: bias), c.OutputElement(0), alpha)
+            : new ScaledProduct(c, product, new(AScale: 1, BScale: 4, Bias: bias), DataType.Float32, alpha);
     }
 }

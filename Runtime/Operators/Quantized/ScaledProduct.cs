@@ -5,10 +5,10 @@ namespace Octet.Runtime.Operators;
 
 /// <summary>An integer product brought to another grid or to real values, with scales that may be computed at run time.</summary>
 /// <remarks>
-/// With acc = product + bias[n] and all arithmetic in float32:
+/// With all arithmetic in float32 and acc = product + bias[n] where the bias is int32, the product alone where it is float32:
 /// <code>
 ///   integer   y[m,n] = saturate(roundHalfEven(float(acc) · (α · sa[m] · sb[n] / sy[m])) + zy[m])
-///   float     y[m,n] = float(acc) · (α · sa[m] · sb[n]) + bias[n]                                     bias in real units
+///   float     y[m,n] = float(acc) · (α · sa[m] · sb[n]) + bias[n]                                     bias float32, in real units
 /// </code>
 /// </remarks>
 internal sealed class ScaledProduct : Step
@@ -17,13 +17,14 @@ internal sealed class ScaledProduct : Step
     private readonly Slots _slots;
     private readonly float _alpha;
     private readonly DataType _output;
+    private readonly bool _realBias;
 
     /// <summary>Which input holds what; −1 where the operator has none.</summary>
     /// <param name="AScale">One, or one per row of A.</param>
     /// <param name="BScale">One, or one per column of B.</param>
     /// <param name="YScale">One, or one per row.</param>
     /// <param name="YZero">As <paramref name="YScale"/>.</param>
-    /// <param name="Bias">int32 per column for an 8-bit result, float32 per column for a real one.</param>
+    /// <param name="Bias">One, or one per column: int32, or for a real result float32 as well.</param>
     internal readonly record struct Slots(int AScale, int BScale, int YScale = -1, int YZero = -1, int Bias = -1);
 
     public ScaledProduct(PlanContext c, IntegerProduct product, Slots slots, DataType output, float alpha = 1)
@@ -33,7 +34,9 @@ internal sealed class ScaledProduct : Step
         if (OperandParameters.Count(c, slots.BScale, product.Shape.N, "a scale of B") == 0) throw c.Error("B has no scale", "every quantized operand has a scale");
         if (slots.YScale >= 0) OperandParameters.Count(c, slots.YScale, product.Shape.M, "a scale of Y");
         if (slots.YZero >= 0) OperandParameters.Count(c, slots.YZero, product.Shape.M, "a zero point of Y");
-        if (slots.Bias >= 0) OperandParameters.Count(c, slots.Bias, product.Shape.N, "a bias");
+        if (slots.Bias < 0 || OperandParameters.Count(c, slots.Bias, product.Shape.N, "a bias") == 0) return;
+        _realBias = c.Expect(slots.Bias, DataType.Int32, DataType.Float32) == DataType.Float32;
+        if (_realBias && output != DataType.Float32) throw c.Error($"the bias is {c.Type(slots.Bias)}", "the bias of an 8-bit result is int32");
     }
 
     public override string Kernel => _product.Kernel;
@@ -50,8 +53,15 @@ internal sealed class ScaledProduct : Step
         Span<int> acc = MemoryMarshal.Cast<byte, int>(c.Scratch[..(_product.Length * sizeof(int))]);
         _product.Run(c, acc, c.Scratch[AccBytes..]);
         ReadOnlySpan<float> aScale = c.Input<float>(_slots.AScale), bScale = c.Input<float>(_slots.BScale);
-        if (_output == DataType.Float32) ToReal(c, acc, aScale, bScale, _slots.Bias >= 0 ? c.Input<float>(_slots.Bias) : default);
-        else ToGrid(c, acc, aScale, bScale, c.Input<float>(_slots.YScale), _slots.Bias >= 0 ? c.Input<int>(_slots.Bias) : default);
+        if (_slots.Bias >= 0 && c.Has(_slots.Bias) && !_realBias) AddBias(acc, c.Input<int>(_slots.Bias));
+        if (_output == DataType.Float32) ToReal(c, acc, aScale, bScale, _realBias ? c.Input<float>(_slots.Bias) : default);
+        else ToGrid(c, acc, aScale, bScale, c.Input<float>(_slots.YScale));
+    }
+
+    private void AddBias(Span<int> acc, ReadOnlySpan<int> bias)
+    {
+        int n = _product.Shape.N;
+        for (int i = 0; i < acc.Length; i++) acc[i] = unchecked(acc[i] + At(bias, i % n));
     }
 
     private void ToReal(StepContext c, ReadOnlySpan<int> acc, ReadOnlySpan<float> aScale, ReadOnlySpan<float> bScale, ReadOnlySpan<float> bias)
@@ -66,7 +76,7 @@ internal sealed class ScaledProduct : Step
         }
     }
 
-    private void ToGrid(StepContext c, ReadOnlySpan<int> acc, ReadOnlySpan<float> aScale, ReadOnlySpan<float> bScale, ReadOnlySpan<float> yScale, ReadOnlySpan<int> bias)
+    private void ToGrid(StepContext c, ReadOnlySpan<int> acc, ReadOnlySpan<float> aScale, ReadOnlySpan<float> bScale, ReadOnlySpan<float> yScale)
     {
         bool signed = _output == DataType.Int8;
         QuantizedRange range = QuantizedRange.Of(_output);
@@ -76,10 +86,9 @@ internal sealed class ScaledProduct : Step
         for (int i = 0; i < acc.Length; i++)
         {
             int column = i % n, row = i / n % m;
-            int sum = bias.Length == 0 ? acc[i] : unchecked(acc[i] + At(bias, column));
             int yZero = zero.Length == 0 ? 0 : signed ? (sbyte)At(zero, row) : At(zero, row);
             float multiplier = _alpha * At(aScale, row) * At(bScale, column) / At(yScale, row);
-            y[i] = unchecked((byte)LinearQuantization.Requantize(sum, multiplier, yZero, range.Low, range.High));
+            y[i] = unchecked((byte)LinearQuantization.Requantize(acc[i], multiplier, yZero, range.Low, range.High));
         }
     }
 

@@ -43,7 +43,7 @@ internal sealed class Gru : RecurrentOperator
         {
             int hidden = Shape.Hidden, columns = Shape.Columns, batch = Shape.Batch;
             (RecurrentActivation f, RecurrentActivation g) = (activations[2 * direction], activations[2 * direction + 1]);
-            Products[direction].Recurrent(c, direction, 0, h, gates, columns);
+            AddRecurrent(c, direction, 0, h, gates, columns);
             for (int b = 0; b < batch; b++) f.Apply(gates.Slice(b * columns, 2 * hidden), clip);
             if (linearFirst)
             {
@@ -53,14 +53,14 @@ internal sealed class Gru : RecurrentOperator
                     if (biases.IsEmpty) row.Clear();
                     else biases.Slice(columns + 2 * hidden, hidden).CopyTo(row);
                 }
-                Products[direction].Recurrent(c, direction, 1, h, scratch, hidden);
+                AddRecurrent(c, direction, 1, h, scratch, hidden);
                 for (int b = 0; b < batch; b++)
                     MultiplyAdd(gates.Slice(b * columns + hidden, hidden), scratch.Slice(b * hidden, hidden), gates.Slice(b * columns + 2 * hidden, hidden));
             }
             else
             {
                 for (int b = 0; b < batch; b++) Multiply(gates.Slice(b * columns + hidden, hidden), h.Slice(b * hidden, hidden), scratch.Slice(b * hidden, hidden));
-                Products[direction].Recurrent(c, direction, 1, scratch, gates[(2 * hidden)..], columns);
+                AddRecurrent(c, direction, 1, scratch, gates[(2 * hidden)..], columns);
             }
             for (int b = 0; b < batch; b++)
             {

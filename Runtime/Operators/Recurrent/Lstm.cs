@@ -10,7 +10,7 @@ namespace Octet.Runtime.Operators;
 /// </code>
 /// Gates lie in the order i, o, φ, c. With <c>input_forget</c> φ = 1 − i. <c>clip</c> bounds what enters f and g.
 /// </remarks>
-internal sealed class Lstm : RecurrentOperator
+internal class Lstm : RecurrentOperator
 {
     public override OperatorId Id => new("LSTM", Since: 7);
 
@@ -36,7 +36,7 @@ internal sealed class Lstm : RecurrentOperator
             Span<float> cell, Span<float> scratch)
         {
             int hidden = Shape.Hidden, columns = Shape.Columns;
-            Products[direction].Recurrent(c, direction, 0, h, gates, columns);
+            AddRecurrent(c, direction, 0, h, gates, columns);
             ReadOnlySpan<float> peepholes = c.Has(7) ? c.Input<float>(7).Slice(direction * 3 * hidden, 3 * hidden) : default;
             (RecurrentActivation f, RecurrentActivation g, RecurrentActivation last) = (activations[3 * direction], activations[3 * direction + 1], activations[3 * direction + 2]);
             for (int b = 0; b < Shape.Batch; b++)

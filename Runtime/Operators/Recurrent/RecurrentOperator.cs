@@ -10,7 +10,7 @@ namespace Octet.Runtime.Operators;
 ///   Y [S, D, B, H] ([B, S, D, H])           Y_h, Y_c [D, B, H] ([B, D, H])          D directions, G gates, H hidden_size
 /// </code>
 /// All steps' input products are one matrix product; every time step adds the recurrent product. Beyond an element's sequence length Y is 0 and the
-/// states stay. The reverse direction starts at each element's last step.
+/// states stay; the hidden state that the step before wrote is the operand of every recurrent product, so 0 there too. The reverse direction starts at each element's last step.
 /// </remarks>
 internal abstract class RecurrentOperator : Operator
 {
@@ -38,7 +38,7 @@ internal abstract class RecurrentOperator : Operator
             (steps, batch) = batchFirst ? (x[1], x[0]) : (x[0], x[1]);
         }
         if (c.Attributes.Contains("hidden_size")) hidden = Hidden(c, c.Attributes.Int("hidden_size"));
-        else if (c.Shape(2) is { Length: 3 } r) hidden = r[2];
+        else if (c.Shape(2) is { Length: 3 } r) hidden = r[HiddenAxis];
         if (batchFirst) c.Set(0, DataType.Float32, batch, steps, directions, hidden);
         else c.Set(0, DataType.Float32, steps, directions, batch, hidden);
         for (int i = 1; i < (HasCell ? 3 : 2); i++)
@@ -54,12 +54,12 @@ internal abstract class RecurrentOperator : Operator
         bool batchFirst = BatchFirst(c);
         int directions = Directions(c);
         int[] x = c.InputShape(0), w = c.InputShape(1), r = c.InputShape(2);
-        if (w.Length != 3 || r.Length != 3) throw c.Error("W or R is not of rank 3", "W is [D, G·H, I], R is [D, G·H, H]");
-        int hidden = r[2];
+        if (x.Length != 3 || w.Length != 3 || r.Length != 3) throw c.Error("X, W or R is not of rank 3", "X is [S, B, I], W is [D, G·H, I], R is [D, G·H, H]");
+        int hidden = r[HiddenAxis];
         int steps = batchFirst ? x[1] : x[0], batch = batchFirst ? x[0] : x[1], inputs = x[2];
-        if (c.Attributes.Contains("hidden_size") && c.Attributes.Int("hidden_size") != hidden) throw c.Error($"hidden_size is {c.Attributes.Int("hidden_size")} but R is {c.Type(2)}", "R is [D, G·H, H]");
-        Require(c, 1, [directions, Gates * hidden, inputs]);
-        Require(c, 2, [directions, Gates * hidden, hidden]);
+        if (c.Attributes.Contains("hidden_size") && c.Attributes.Int("hidden_size") != hidden) throw c.Error($"hidden_size is {c.Attributes.Int("hidden_size")} but R is {c.Type(2)}", $"R is {Tensor.Format(RecurrentWeights(directions, hidden))}");
+        Require(c, 1, InputWeights(directions, inputs, hidden));
+        Require(c, 2, RecurrentWeights(directions, hidden));
         Require(c, 3, [directions, 2 * Gates * hidden]);
         Require(c, 4, [batch]);
         int[] state = batchFirst ? [batch, directions, hidden] : [directions, batch, hidden];
@@ -75,9 +75,21 @@ internal abstract class RecurrentOperator : Operator
         string direction = c.Attributes.String("direction", "forward");
         var shape = new RecurrentShape(steps, batch, inputs, hidden, directions, Gates, batchFirst, direction == "reverse");
         var products = new RecurrentProducts[directions];
-        for (int d = 0; d < directions; d++) products[d] = RecurrentProducts.Create(c, shape, d, GatesPerProduct);
+        for (int d = 0; d < directions; d++) products[d] = CreateProducts(c, shape, d);
         return CreateStep(c, shape, Activations(c, directions), clip, products);
     }
+
+    /// <summary>Shape of W.</summary>
+    protected virtual int[] InputWeights(int directions, int inputs, int hidden) => [directions, Gates * hidden, inputs];
+
+    /// <summary>Shape of R.</summary>
+    protected virtual int[] RecurrentWeights(int directions, int hidden) => [directions, Gates * hidden, hidden];
+
+    /// <summary>The axis of R that is H.</summary>
+    protected virtual int HiddenAxis => 2;
+
+    /// <summary>Prepares the matrix products of one direction.</summary>
+    protected virtual RecurrentProducts CreateProducts(PlanContext c, RecurrentShape shape, int direction) => new FloatRecurrentProducts(c, shape, direction, GatesPerProduct);
 
     /// <summary>Makes the step.</summary>
     protected abstract Step CreateStep(PlanContext c, RecurrentShape shape, RecurrentActivation[] activations, float clip, RecurrentProducts[] products);
@@ -154,17 +166,17 @@ internal abstract class RecurrentStep(RecurrentShape shape, RecurrentProducts[] 
     /// <summary>Extents.</summary>
     protected RecurrentShape Shape => shape;
 
-    /// <summary>Products per direction.</summary>
-    protected RecurrentProducts[] Products => products;
-
     public override long MultiplyAccumulates => (long)shape.Directions * shape.Steps * shape.Batch * shape.Columns * (shape.Inputs + shape.Hidden);
 
     /// <summary>Floats of scratch that <see cref="Cell"/> uses.</summary>
     protected abstract int CellScratch { get; }
 
-    private int Projected => shape.Steps * shape.Batch * shape.Columns;
+    private int Projected => checked(shape.Steps * shape.Batch * shape.Columns);
 
-    public override int ScratchBytes => checked(sizeof(float) * (Projected + shape.Batch * shape.Columns + 2 * shape.Batch * shape.Hidden + shape.Columns + CellScratch));
+    /// <summary>Bytes of the states and gates, a multiple of the alignment; what the products need follows.</summary>
+    private int StateBytes => checked(sizeof(float) * (Projected + shape.Batch * shape.Columns + 2 * shape.Batch * shape.Hidden + shape.Columns + CellScratch) + 63) & ~63;
+
+    public override int ScratchBytes => checked(StateBytes + products.Max(part => part.ScratchBytes));
 
     public override void Run(StepContext c)
     {
@@ -183,10 +195,14 @@ internal abstract class RecurrentStep(RecurrentShape shape, RecurrentProducts[] 
             bool reverse = d == 1 || shape.FirstIsReverse;
             ReadOnlySpan<float> bothBiases = c.Has(3) ? c.Input<float>(3).Slice(2 * d * columns, 2 * columns) : default;
             FillBias(bothBiases, bias);
-            products[d].Inputs(c, d, bias, projected);
+            int longest = lengths.IsEmpty ? steps : Longest(lengths);
+            products[d].Inputs(c, d, shape.BatchFirst ? steps : longest, bias, projected, c.Scratch[StateBytes..]);
             Load(c, 5, d, h);
             if (hasCell) Load(c, 6, d, cell);
-            int longest = lengths.IsEmpty ? steps : Longest(lengths);
+            for (int b = 0; b < batch; b++)
+            {
+                if (longest == 0 || !lengths.IsEmpty && lengths[b] == 0) Finish(c, d, b, h, cell);
+            }
             for (int s = 0; s < longest; s++)
             {
                 for (int b = 0; b < batch; b++)
@@ -197,12 +213,13 @@ internal abstract class RecurrentStep(RecurrentShape shape, RecurrentProducts[] 
                     projected.Slice(shape.Row(step, b) * columns, columns).CopyTo(gates[(b * columns)..]);
                 }
                 Cell(c, d, s, lengths, bothBiases, gates, h, cell, rest);
-                if (y.IsEmpty) continue;
                 for (int b = 0; b < batch; b++)
                 {
                     int length = lengths.IsEmpty ? steps : lengths[b];
+                    if (s == length) h.Slice(b * hidden, hidden).Clear();
                     if (s >= length) continue;
-                    h.Slice(b * hidden, hidden).CopyTo(y[shape.Output(reverse ? length - 1 - s : s, b, d)..]);
+                    if (!y.IsEmpty) h.Slice(b * hidden, hidden).CopyTo(y[shape.Output(reverse ? length - 1 - s : s, b, d)..]);
+                    if (s == length - 1) Finish(c, d, b, h, cell);
                 }
             }
             if (!y.IsEmpty)
@@ -210,10 +227,12 @@ internal abstract class RecurrentStep(RecurrentShape shape, RecurrentProducts[] 
                 for (int b = 0; b < lengths.Length; b++)
                     for (int s = lengths[b]; s < steps; s++) y.Slice(shape.Output(s, b, d), hidden).Clear();
             }
-            Store(c, 1, d, h);
-            if (hasCell) Store(c, 2, d, cell);
         }
     }
+
+    /// <summary><c>y[B, n] += h[B, H] · R[block]ᵀ</c>; see <see cref="RecurrentProducts.Recurrent"/>.</summary>
+    protected void AddRecurrent(StepContext c, int direction, int block, ReadOnlySpan<float> h, Span<float> y, int ldy) =>
+        products[direction].Recurrent(c, direction, block, h, y, ldy, c.Scratch[StateBytes..]);
 
     /// <summary>One time step of all batch elements: turns <paramref name="gates"/> and the states into the next states.</summary>
     /// <param name="c">The run.</param>
@@ -246,11 +265,11 @@ internal abstract class RecurrentStep(RecurrentShape shape, RecurrentProducts[] 
         for (int b = 0; b < shape.Batch; b++) from.Slice(shape.State(b, direction), shape.Hidden).CopyTo(state[(b * shape.Hidden)..]);
     }
 
-    private void Store(StepContext c, int output, int direction, ReadOnlySpan<float> state)
+    /// <summary>Hands out the last states of a sequence.</summary>
+    private void Finish(StepContext c, int direction, int element, ReadOnlySpan<float> h, ReadOnlySpan<float> cell)
     {
-        if (!c.Wants(output)) return;
-        Span<float> to = c.Output<float>(output);
-        for (int b = 0; b < shape.Batch; b++) state.Slice(b * shape.Hidden, shape.Hidden).CopyTo(to[shape.State(b, direction)..]);
+        if (c.Wants(1)) h.Slice(element * shape.Hidden, shape.Hidden).CopyTo(c.Output<float>(1)[shape.State(element, direction)..]);
+        if (hasCell && c.Wants(2)) cell.Slice(element * shape.Hidden, shape.Hidden).CopyTo(c.Output<float>(2)[shape.State(element, direction)..]);
     }
 
     private static int Longest(ReadOnlySpan<int> lengths)

@@ -4,58 +4,26 @@ using Octet.Runtime.Tensors;
 
 namespace Octet.Runtime.Operators;
 
-/// <summary>The matrix products of one direction of a recurrent layer. Constant weights are packed once; others are read as they are.</summary>
-internal sealed class RecurrentProducts
+/// <summary>The matrix products of one direction of a recurrent layer.</summary>
+internal abstract class RecurrentProducts(RecurrentShape shape)
 {
-    private readonly RecurrentShape _shape;
-    private readonly SGemmWeights? _input;
-    private readonly SEpilogue? _inputEpilogue;
-    private readonly Block[] _blocks;
-
-    private RecurrentProducts(RecurrentShape shape, SGemmWeights? input, Block[] blocks)
-    {
-        (_shape, _input, _blocks) = (shape, input, blocks);
-        if (input is not null) _inputEpilogue = SEpilogue.None(input.N);
-    }
-
-    private sealed record Block(int First, int Count, SGemmWeights? Weights, SEpilogue? Epilogue);
-
-    /// <summary>Prepares the products of direction <paramref name="direction"/>.</summary>
-    /// <param name="c">The node; inputs 1 and 2 are W and R.</param>
-    /// <param name="shape">Extents.</param>
-    /// <param name="direction">Which direction.</param>
-    /// <param name="gatesPerBlock">How many gates each recurrent product covers, in order.</param>
-    public static RecurrentProducts Create(PlanContext c, RecurrentShape shape, int direction, int[] gatesPerBlock)
-    {
-        SGemmWeights? input = Pack(c, 1, direction * shape.Columns, shape.Columns, shape.Inputs, shape.Steps * shape.Batch);
-        var blocks = new Block[gatesPerBlock.Length];
-        int first = 0;
-        for (int i = 0; i < blocks.Length; i++)
-        {
-            int count = gatesPerBlock[i] * shape.Hidden;
-            SGemmWeights? weights = Pack(c, 2, direction * shape.Columns + first, count, shape.Hidden, shape.Batch);
-            blocks[i] = new Block(first, count, weights, weights is null ? null : SEpilogue.None(count));
-            first += count;
-        }
-        return new RecurrentProducts(shape, input, blocks);
-    }
+    /// <summary>Extents.</summary>
+    protected RecurrentShape Shape => shape;
 
     /// <summary>The kernel's name where weights are packed.</summary>
-    public string Kernel => _input is null ? "dot" : _input.Kernel.Name;
+    public abstract string Kernel { get; }
+
+    /// <summary>Bytes of scratch of any of the products.</summary>
+    public virtual int ScratchBytes => 0;
 
     /// <summary><c>projected[S·B, G·H] = X · Wᵀ + bias</c>.</summary>
-    public void Inputs(StepContext c, int direction, ReadOnlySpan<float> bias, Span<float> projected)
-    {
-        int columns = _shape.Columns, rows = _shape.Steps * _shape.Batch;
-        for (int row = 0; row < rows; row++) bias.CopyTo(projected[(row * columns)..]);
-        if (_input is not null)
-        {
-            SGemmDriver.Run(c.Input<float>(0), _shape.Inputs, rows, _input, _inputEpilogue!, projected, projected, columns, default, c.Parallel);
-            return;
-        }
-        ReadOnlySpan<float> w = c.Input<float>(1).Slice(direction * columns * _shape.Inputs, columns * _shape.Inputs);
-        Add(c.Input<float>(0), rows, _shape.Inputs, w, columns, projected, columns);
-    }
+    /// <param name="c">The run.</param>
+    /// <param name="direction">Which direction.</param>
+    /// <param name="steps">Leading steps of X that are needed; all where the batch comes first.</param>
+    /// <param name="bias">One per column.</param>
+    /// <param name="projected">Receives the sums.</param>
+    /// <param name="scratch">At least <see cref="ScratchBytes"/>.</param>
+    public abstract void Inputs(StepContext c, int direction, int steps, ReadOnlySpan<float> bias, Span<float> projected, Span<byte> scratch);
 
     /// <summary><c>y[B, n] += h[B, H] · R[block]ᵀ</c>.</summary>
     /// <param name="c">The run.</param>
@@ -64,17 +32,65 @@ internal sealed class RecurrentProducts
     /// <param name="h">The hidden states, or what stands for them.</param>
     /// <param name="y">Receives the sums.</param>
     /// <param name="ldy">Row stride of <paramref name="y"/>.</param>
-    public void Recurrent(StepContext c, int direction, int block, ReadOnlySpan<float> h, Span<float> y, int ldy)
+    /// <param name="scratch">At least <see cref="ScratchBytes"/>.</param>
+    public abstract void Recurrent(StepContext c, int direction, int block, ReadOnlySpan<float> h, Span<float> y, int ldy, Span<byte> scratch);
+}
+
+/// <summary>Products with float32 weights. Constant weights are packed once; others are read as they are.</summary>
+internal sealed class FloatRecurrentProducts : RecurrentProducts
+{
+    private readonly SGemmWeights? _input;
+    private readonly SEpilogue? _inputEpilogue;
+    private readonly Block[] _blocks;
+
+    private sealed record Block(int First, int Count, SGemmWeights? Weights, SEpilogue? Epilogue);
+
+    /// <summary>Prepares the products of direction <paramref name="direction"/>.</summary>
+    /// <param name="c">The node; inputs 1 and 2 are W and R.</param>
+    /// <param name="shape">Extents.</param>
+    /// <param name="direction">Which direction.</param>
+    /// <param name="gatesPerBlock">How many gates each recurrent product covers, in order.</param>
+    public FloatRecurrentProducts(PlanContext c, RecurrentShape shape, int direction, int[] gatesPerBlock) : base(shape)
     {
-        Block part = _blocks[block];
-        int hidden = _shape.Hidden;
-        if (part.Weights is not null)
+        _input = Pack(c, 1, direction * shape.Columns, shape.Columns, shape.Inputs, shape.Steps * shape.Batch);
+        if (_input is not null) _inputEpilogue = SEpilogue.None(_input.N);
+        _blocks = new Block[gatesPerBlock.Length];
+        int first = 0;
+        for (int i = 0; i < _blocks.Length; i++)
         {
-            SGemmDriver.Run(h, hidden, _shape.Batch, part.Weights, part.Epilogue!, y, y, ldy, default, c.Parallel, ldy);
+            int count = gatesPerBlock[i] * shape.Hidden;
+            SGemmWeights? weights = Pack(c, 2, direction * shape.Columns + first, count, shape.Hidden, shape.Batch);
+            _blocks[i] = new Block(first, count, weights, weights is null ? null : SEpilogue.None(count));
+            first += count;
+        }
+    }
+
+    public override string Kernel => _input is null ? "dot" : _input.Kernel.Name;
+
+    public override void Inputs(StepContext c, int direction, int steps, ReadOnlySpan<float> bias, Span<float> projected, Span<byte> scratch)
+    {
+        int columns = Shape.Columns, rows = steps * Shape.Batch;
+        for (int row = 0; row < rows; row++) bias.CopyTo(projected[(row * columns)..]);
+        if (_input is not null)
+        {
+            SGemmDriver.Run(c.Input<float>(0), Shape.Inputs, rows, _input, _inputEpilogue!, projected, projected, columns, default, c.Parallel);
             return;
         }
-        ReadOnlySpan<float> r = c.Input<float>(2).Slice((direction * _shape.Columns + part.First) * hidden, part.Count * hidden);
-        Add(h, _shape.Batch, hidden, r, part.Count, y, ldy);
+        ReadOnlySpan<float> w = c.Input<float>(1).Slice(direction * columns * Shape.Inputs, columns * Shape.Inputs);
+        Add(c.Input<float>(0), rows, Shape.Inputs, w, columns, projected, columns);
+    }
+
+    public override void Recurrent(StepContext c, int direction, int block, ReadOnlySpan<float> h, Span<float> y, int ldy, Span<byte> scratch)
+    {
+        Block part = _blocks[block];
+        int hidden = Shape.Hidden;
+        if (part.Weights is not null)
+        {
+            SGemmDriver.Run(h, hidden, Shape.Batch, part.Weights, part.Epilogue!, y, y, ldy, default, c.Parallel, ldy);
+            return;
+        }
+        ReadOnlySpan<float> r = c.Input<float>(2).Slice((direction * Shape.Columns + part.First) * hidden, part.Count * hidden);
+        Add(h, Shape.Batch, hidden, r, part.Count, y, ldy);
     }
 
     private static SGemmWeights? Pack(PlanContext c, int input, int firstRow, int rows, int depth, int m)

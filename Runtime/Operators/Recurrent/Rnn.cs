@@ -24,7 +24,7 @@ internal sealed class Rnn : RecurrentOperator
             Span<float> cell, Span<float> scratch)
         {
             int hidden = Shape.Hidden;
-            Products[direction].Recurrent(c, direction, 0, h, gates, hidden);
+            AddRecurrent(c, direction, 0, h, gates, hidden);
             activations[direction].Apply(gates, clip);
             for (int b = 0; b < Shape.Batch; b++)
             {
