@@ -34,6 +34,9 @@ internal sealed class Pattern
     /// <summary>Whether the rule only looks at the node and leaves it in the graph, so that others may read it too.</summary>
     public bool IsKept { get; }
 
+    /// <summary>Types of the nodes that a match of this pattern takes out of the graph, as <see cref="Op"/> writes them.</summary>
+    public IEnumerable<string> ReplacedTypes => (IsKept ? [] : _types).Concat(_inputs?.SelectMany(input => input.ReplacedTypes) ?? []);
+
     /// <summary>Any value.</summary>
     public static Pattern Any(string name) => new(Kind.Value, name);
 

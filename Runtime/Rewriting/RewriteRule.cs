@@ -32,6 +32,9 @@ internal abstract class RewriteRule
     /// <summary>All forms that it looks for, where there are several; the first is <see cref="Pattern"/>.</summary>
     public virtual IReadOnlyList<Pattern> Patterns => [Pattern];
 
+    /// <summary>Types of the nodes that the rule takes out of the graph, each once; <c>domain.Type</c> where the domain is not ONNX's own.</summary>
+    public IReadOnlyList<string> Absorbs => [.. Patterns.SelectMany(pattern => pattern.ReplacedTypes).Distinct()];
+
     /// <summary>Changes the graph, or refuses before it has changed anything.</summary>
     public abstract RewriteResult Rewrite(Match match, GraphEditor editor);
 }

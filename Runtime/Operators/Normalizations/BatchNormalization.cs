@@ -17,7 +17,7 @@ internal sealed class BatchNormalization : Operator
 
     public override string Types => "float32, float64, float16";
 
-    public override string Limits => "not spatial = 0; training mode since version 14";
+    public override string Limits => "training mode since version 14";
 
     public override void Infer(InferContext c)
     {
@@ -25,6 +25,7 @@ internal sealed class BatchNormalization : Operator
         if (c.Shape(0) is { } shape && shape.Length < 2) throw c.Error($"x has rank {shape.Length}", "x is [N, C, …]");
         for (int i = 1; i < 5; i++)
         {
+            if (PerElement(c)) break;
             if (c.Shape(0) is { } x && c.Shape(i) is { } parameter && (parameter.Length != 1 || parameter[0].DiffersFrom(x[1])))
                 throw c.Error($"input {i} is {c.Type(i)}", "scale, bias, mean and variance have one element per channel");
         }
@@ -34,13 +35,20 @@ internal sealed class BatchNormalization : Operator
 
     public override Step Plan(PlanContext c)
     {
-        if (c.Attributes.Int("spatial", 1) == 0) throw c.Unsupported("spatial is 0", "one mean and variance per channel (spatial = 1)");
         bool training = c.Opset >= 14 ? c.Attributes.Int("training_mode") != 0 : c.Opset < 7 && c.Attributes.Int("is_test", 1) == 0;
         if (training && c.Opset < 14) throw c.Unsupported("it is in training mode", "is_test = 1, or version 14 and later");
         if (!training && c.OutputCount > 1 && Enumerable.Range(1, c.OutputCount - 1).Any(c.Wants)) throw c.Unsupported("statistics of a normalization that only applies them are wanted", "output 0 alone");
         (int batch, int channels, int inner) = Axes.Around(c.InputShape(0), 1);
+        if (PerElement(c)) (channels, inner) = (checked(channels * inner), 1);
+        for (int i = 1; i < 5; i++)
+        {
+            if (Tensor.CountElements(c.InputShape(i)) != channels) throw c.Error($"input {i} is {c.Type(i)}", $"scale, bias, mean and variance have {channels} elements");
+        }
         return ElementTypes.Real(c, c.Element(0), new Visitor(UnaryKernel.Select(UnaryOperation.Affine, c.Cpu), batch, channels, inner, c.Attributes.Float("epsilon", 1e-5f), training ? c.Attributes.Float("momentum", 0.9f) : null));
     }
+
+    /// <summary>Before version 9 <c>spatial = 0</c> asked for statistics per element of an image rather than per channel.</summary>
+    private static bool PerElement(NodeContext c) => c.Opset < 9 && c.Attributes.Int("spatial", 1) == 0;
 
     private sealed class Visitor(UnaryKernel affine, int batch, int channels, int inner, float epsilon, float? momentum) : IRealVisitor<Step>
     {

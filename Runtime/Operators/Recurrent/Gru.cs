@@ -13,7 +13,7 @@ namespace Octet.Runtime.Operators;
 /// </remarks>
 internal sealed class Gru : RecurrentOperator
 {
-    public override OperatorId Id => new("GRU", Since: 7);
+    public override OperatorId Id => new("GRU");
 
     protected override int Gates => 3;
 

@@ -12,7 +12,7 @@ namespace Octet.Runtime.Operators;
 /// </remarks>
 internal class Lstm : RecurrentOperator
 {
-    public override OperatorId Id => new("LSTM", Since: 7);
+    public override OperatorId Id => new("LSTM");
 
     protected override int Gates => 4;
 

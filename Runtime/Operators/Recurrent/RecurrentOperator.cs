@@ -11,6 +11,7 @@ namespace Octet.Runtime.Operators;
 /// </code>
 /// All steps' input products are one matrix product; every time step adds the recurrent product. Beyond an element's sequence length Y is 0 and the
 /// states stay; the hidden state that the step before wrote is the operand of every recurrent product, so 0 there too. The reverse direction starts at each element's last step.
+/// Versions before 7 had an attribute <c>output_sequence</c>; here Y is made where the node lists it.
 /// </remarks>
 internal abstract class RecurrentOperator : Operator
 {

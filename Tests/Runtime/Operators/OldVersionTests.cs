@@ -64,6 +64,60 @@ internal sealed class OldVersionTests
     }
 
     [Test]
+    public void RecurrentLayersOfVersion1AreThoseOfVersion7([Values("RNN", "GRU", "LSTM")] string type)
+    {
+        int gates = type == "RNN" ? 1 : type == "GRU" ? 3 : 4;
+        Tensor[] inputs = [TestGraph.RandomTensor(1, 5, 2, 3), TestGraph.RandomTensor(2, 1, gates * 4, 3), TestGraph.RandomTensor(3, 1, gates * 4, 4), TestGraph.RandomTensor(4, 1, 2 * gates * 4)];
+        Tensor[] old = OneNode.Run(type, inputs, new() { ["hidden_size"] = 4, ["output_sequence"] = 1 }, opset: 1, outputs: 2);
+        Tensor[] now = OneNode.Run(type, inputs, new() { ["hidden_size"] = 4 }, opset: 7, outputs: 2);
+        for (int i = 0; i < 2; i++) Assert.That(old[i].Span<float>().ToArray(), Is.EqualTo(now[i].Span<float>().ToArray()));
+    }
+
+    [Test]
+    public void SecondOperandOfVersion1LiesUnderAnAxis([Values("Add", "Sub", "Mul", "Div", "Pow", "And", "Less", "Equal")] string type)
+    {
+        // B [3, 4] belongs under axis 1 of A [2, 3, 4, 5].
+        Tensor a = TestGraph.RandomTensor(1, 2, 3, 4, 5), b = TestGraph.RandomTensor(2, 3, 4);
+        foreach (ref float value in a.Span<float>()) value = MathF.Abs(value) + 0.5f;
+        if (type is "And" or "Equal")
+        {
+            DataType element = type == "And" ? DataType.Bool : DataType.Int32;
+            (a, b) = (OneNode.Run("Cast", [a], new() { ["to"] = (long)element })[0], OneNode.Run("Cast", [b], new() { ["to"] = (long)element })[0]);
+        }
+        Tensor old = OneNode.Run(type, [a, b], new() { ["broadcast"] = 1, ["axis"] = 1 }, opset: 1)[0];
+        Tensor now = OneNode.Run(type, [a, b.Reshape(3, 4, 1)], opset: 13)[0];
+        Assert.That(old.Shape.ToArray(), Is.EqualTo(new[] { 2, 3, 4, 5 }));
+        Assert.That(old.Bytes.ToArray(), Is.EqualTo(now.Bytes.ToArray()));
+    }
+
+    [Test]
+    public void GemmOfVersion6BroadcastsItsAddend()
+    {
+        Tensor a = TestGraph.RandomTensor(1, 3, 4), b = TestGraph.RandomTensor(2, 4, 5), c = TestGraph.RandomTensor(3, 5);
+        Tensor old = OneNode.Run("Gemm", [a, b, c], new() { ["broadcast"] = 1 }, opset: 6)[0], now = OneNode.Run("Gemm", [a, b, c], opset: 13)[0];
+        Assert.That(old.Span<float>().ToArray(), Is.EqualTo(now.Span<float>().ToArray()));
+    }
+
+    [Test]
+    public void UpsampleOfVersion1NamesTwoScales()
+    {
+        Tensor x = Tensor.Create(new float[] { 1, 2 }, 1, 1, 1, 2);
+        Tensor y = OneNode.Run("Upsample", [x], new() { ["width_scale"] = 2f, ["height_scale"] = 3f, ["mode"] = "nearest" }, opset: 1)[0];
+        Assert.That(y.Shape.ToArray(), Is.EqualTo(new[] { 1, 1, 3, 4 }));
+        Assert.That(y.Span<float>().ToArray(), Is.EqualTo(new float[] { 1, 1, 2, 2, 1, 1, 2, 2, 1, 1, 2, 2 }));
+    }
+
+    [Test]
+    public void BatchNormalizationOfVersion6InTestMode()
+    {
+        Tensor x = TestGraph.RandomTensor(1, 2, 3, 4, 5), variance = Tensor.Create<float>([0.5f, 1, 2], 3);
+        Tensor[] inputs = [x, TestGraph.RandomTensor(2, 3), TestGraph.RandomTensor(3, 3), TestGraph.RandomTensor(4, 3), variance];
+        Tensor old = OneNode.Run("BatchNormalization", inputs, new() { ["is_test"] = 1, ["consumed_inputs"] = new long[] { 0, 0, 0, 1, 1 }, ["spatial"] = 1 }, opset: 1)[0];
+        Tensor now = OneNode.Run("BatchNormalization", inputs, opset: 15)[0];
+        Assert.That(old.Span<float>().ToArray(), Is.EqualTo(now.Span<float>().ToArray()));
+    }
+
+    [Test]
     public void DepthOfOneHotMayBeAFloat()
     {
         Tensor y = OneNode.Run("OneHot", [Tensor.Create(new float[] { 1, -1, 7 }, 3), Tensor.Scalar(3f), Tensor.Create([0, 5], 2)], opset: 11)[0];
