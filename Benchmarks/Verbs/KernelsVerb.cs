@@ -6,6 +6,7 @@ using Octet.Kernels.Emit;
 using Octet.Kernels.Geometry;
 using Octet.Kernels.Memory;
 using Octet.Kernels.QConv;
+using Octet.Kernels.QConv.Winograd;
 using Octet.Kernels.QGemm;
 using Octet.Kernels.Requantize;
 
@@ -61,6 +62,12 @@ internal static class KernelsVerb
             {
                 QConvMethod method = QConvMethod.Select(shape, kernel);
                 Report(output, method.Name, name, shape.MultiplyAccumulates, Convolution(shape, method));
+                if (kernel.Packing != QGemmPacking.Words || QWinogradPlan.Refuse(shape).Length > 0) continue;
+                foreach (QConvForm form in (ReadOnlySpan<QConvForm>)[QConvForm.Winograd2, QConvForm.Winograd4])
+                {
+                    method = new QConvMethod(form, kernel, null, "");
+                    Report(output, method.Name, name, shape.MultiplyAccumulates, Convolution(shape, method));
+                }
             }
         }
         foreach (QDepthwiseKernel kernel in QDepthwiseKernels.All.Where(k => (k.Requires & ~cpu) == 0 && k.Requires != CpuFeatures.None && k.Name.Contains(filter, StringComparison.Ordinal)))
@@ -106,10 +113,16 @@ internal static class KernelsVerb
 
     private static QEpilogue Epilogue(int channels) => QEpilogue.ToUInt8(channels, new int[channels], Enumerable.Repeat(0.0001f, channels).ToArray(), 128);
 
+    /// <summary>Bell-shaped, as trained weights are: 31 times a sum of 12 uniform numbers, which 127 cuts at 4.1 standard deviations.</summary>
     private static sbyte[] Weights(int count)
     {
         var random = new Random(1);
-        return Enumerable.Range(0, count).Select(_ => (sbyte)random.Next(-127, 128)).ToArray();
+        return Enumerable.Range(0, count).Select(_ =>
+        {
+            double sum = -6;
+            for (int i = 0; i < 12; i++) sum += random.NextDouble();
+            return (sbyte)Math.Clamp(Math.Round(31 * sum), -127, 127);
+        }).ToArray();
     }
 
     private static AlignedBuffer Input(int count)

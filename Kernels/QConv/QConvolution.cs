@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using Octet.Kernels.Cpu;
 using Octet.Kernels.Geometry;
 using Octet.Kernels.Memory;
+using Octet.Kernels.QConv.Winograd;
 using Octet.Kernels.QGemm;
 using Octet.Kernels.Requantize;
 using Octet.Kernels.Threading;
@@ -17,6 +18,7 @@ namespace Octet.Kernels.QConv;
 ///   Pointwise   row address = x + pixel·C
 ///   Indirect    row address per tap = the tap's pixel in x, or a row of zero points outside the image
 ///   Padded      row address per tap = fixed offset from the window's corner in a padded copy (bytes, or words for word kernels)
+///   Winograd    row address = transformed tile, one product per position
 /// </code>
 /// Padding reads the zero point, so that the column term covers all taps.
 /// </remarks>
@@ -31,10 +33,13 @@ internal sealed unsafe class QConvolution
     private readonly int[] _sectionOffsets;   // elements from a window's corner to each section, in x or its padded copy
     private readonly AlignedBuffer? _padRow;
     private readonly QDepthwisePlan? _depthwise;
+    private readonly QWinogradPlan? _winograd;
 
     private QConvolution(ConvShape shape, QConvWeights weights, int xZeroPoint, QEpilogue epilogue, int outputStride)
     {
         if (xZeroPoint is < 0 or > 255) throw new ArgumentOutOfRangeException(nameof(xZeroPoint), $"zero point {xZeroPoint} is outside [0, 255]");
+        if (xZeroPoint > weights.LargestActivation)
+            throw new ArgumentException($"zero point {xZeroPoint} is above the largest activation {weights.LargestActivation} that the weights are packed for", nameof(xZeroPoint));
         if (!weights.Fits(shape)) throw new ArgumentException("the packed weights are for another convolution", nameof(weights));
         if (epilogue.Channels != shape.OutChannels)
             throw new ArgumentException($"the epilogue has {epilogue.Channels} channels, the convolution {shape.OutChannels}", nameof(epilogue));
@@ -64,6 +69,7 @@ internal sealed unsafe class QConvolution
                         _sectionOffsets[at++] = ((kd * shape.D.Dilation * planeHeight + kh * shape.H.Dilation) * lineWidth + kw * shape.W.Dilation) * shape.InChannels;
         }
         if (Form == QConvForm.Depthwise) _depthwise = new QDepthwisePlan(this, _outputStride);
+        if (Weights.Winograd is { } winograd) _winograd = QWinogradPlan.Create(Form, this, winograd);
         if (Form == QConvForm.Indirect)
         {
             _padRow = new AlignedBuffer(shape.InChannels);
@@ -121,7 +127,8 @@ internal sealed unsafe class QConvolution
     public int ScratchBytes(int workers)
     {
         if (Rows == 0 || Shape.OutChannels == 0) return 0;
-        if (Form == QConvForm.Depthwise) return checked(Alignment + workers * _depthwise!.WorkerBytes);
+        if (_depthwise is not null) return checked(Alignment + workers * _depthwise.WorkerBytes);
+        if (_winograd is not null) return checked((int)(Alignment + workers * _winograd.WorkerBytes));
         QGemmWeights w = Weights.Groups[0];
         if (Form == QConvForm.Pointwise) return QGemmDriver.ScratchBytes(Rows, w, workers);
         long perWorker = QGemmScratch.Carve(null, w, QGemmBlocking.LargestRowsPerPiece(Rows, w), 0, out _);
@@ -156,6 +163,9 @@ internal sealed unsafe class QConvolution
             {
                 case QConvForm.Depthwise:
                     _depthwise!.Run(xPointer, sumPointer, yPointer, (nint)_outputStride * Epilogue.ElementBytes, work, p);
+                    break;
+                case QConvForm.Winograd2 or QConvForm.Winograd4:
+                    _winograd!.Run(xPointer, sumPointer, yPointer, (nint)_outputStride * Epilogue.ElementBytes, work, p);
                     break;
                 case QConvForm.Pointwise:
                     for (int g = 0; g < Shape.Groups; g++)
@@ -253,7 +263,7 @@ internal sealed unsafe class QConvolution
 
         private readonly void Fill(byte* to, int count, QGemmPacking packing)
         {
-            if (packing == QGemmPacking.Bytes) new Span<byte>(to, count).Fill((byte)Owner.ZeroPoint);
+            if (packing != QGemmPacking.Words) new Span<byte>(to, count).Fill((byte)Owner.ZeroPoint);
             else new Span<short>(to, count).Fill((short)Owner.ZeroPoint);
         }
     }

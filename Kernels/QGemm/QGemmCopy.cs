@@ -9,7 +9,7 @@ internal static unsafe class QGemmCopy
     public static void Row(byte* from, byte* to, int length, int padded, byte flip, QGemmPacking packing)
     {
         int k = 0;
-        if (packing == QGemmPacking.Bytes)
+        if (packing != QGemmPacking.Words)
         {
             Vector128<byte> mask = Vector128.Create(flip);
             for (; k <= length - 16; k += 16) (Vector128.Load(from + k) ^ mask).Store(to + k);

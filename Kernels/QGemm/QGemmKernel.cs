@@ -11,6 +11,9 @@ internal enum QGemmPacking
 
     /// <summary>Groups of 2: both operands widened to int16, so that no pair of products can saturate.</summary>
     Words,
+
+    /// <summary>Groups of 4 read in place: as bytes where <see cref="QGemmProof"/> shows that no pair of products can saturate 16 bits, as words elsewhere.</summary>
+    Pairs,
 }
 
 /// <summary>What one tile computes: <c>c[r,n] = init[n] + Σ_taps Σ_k a[tap,r,k] · b[tap,k,n]</c>, int32 modulo 2³².</summary>
@@ -36,6 +39,9 @@ internal unsafe struct QGemmTile
 
     /// <summary>Rows to compute, 1 … Mr.</summary>
     public nint RowCount;
+
+    /// <summary>For <see cref="QGemmPacking.Pairs"/>, per section: how many groups are bytes, how many are words, and where in a row each of them starts.</summary>
+    public int* Plan;
 }
 
 /// <summary>One row of <see cref="QGemmKernels.All"/>.</summary>
@@ -50,7 +56,7 @@ internal sealed unsafe class QGemmKernel
     /// <param name="mr">Most rows of one tile; a tile function exists for every count from 1 on.</param>
     /// <param name="nr">Columns of one tile and of one packed panel.</param>
     /// <param name="packing">How operands are stored.</param>
-    /// <param name="throughput">Relative speed of a full tile; only the order matters.</param>
+    /// <param name="throughput">Relative speed of a full tile; only proportions matter.</param>
     /// <param name="epilogue">The requantization that goes with the same instruction set.</param>
     /// <param name="native">Whether the functions are emitted code, called without a transition.</param>
     /// <param name="build">Makes the functions for 1 … Mr rows; called at most once per process unless it throws.</param>
@@ -81,16 +87,19 @@ internal sealed unsafe class QGemmKernel
     public int Nr { get; }
 
     /// <summary>Depth of one group: 4 bytes or 2 words.</summary>
-    public int Kr => Packing == QGemmPacking.Bytes ? 4 : 2;
+    public int Kr => Packing == QGemmPacking.Words ? 2 : 4;
 
     /// <summary>Bytes of one element of A as the tile reads it.</summary>
-    public int ElementBytes => Packing == QGemmPacking.Bytes ? 1 : 2;
+    public int ElementBytes => Packing == QGemmPacking.Words ? 2 : 1;
 
     /// <summary>How operands are stored.</summary>
     public QGemmPacking Packing { get; }
 
-    /// <summary>Relative speed of a full tile.</summary>
+    /// <summary>Relative speed of a full tile; of <see cref="QGemmPacking.Pairs"/>, with every group proved.</summary>
     public float Throughput { get; }
+
+    /// <summary>Relative speed of groups that are not proved; other packings need no proof.</summary>
+    public float UnprovedThroughput { get; init; }
 
     /// <summary>The requantization of the same instruction set.</summary>
     public QEpilogueKernel Epilogue { get; }

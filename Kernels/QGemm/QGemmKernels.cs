@@ -17,23 +17,45 @@ internal static unsafe class QGemmKernels
         new("u8s8s32-12x16x4-avx512vnni", CpuFeatures.Avx512 | CpuFeatures.Avx512Vnni, 12, 16, QGemmPacking.Bytes, 300f, QEpilogueKernel.Isa512, true, () => QGemmAvx512VnniEmitter.Load(12, 1)),
         new("u8s8s32-6x16x4-avxvnni", CpuFeatures.Avx2 | CpuFeatures.AvxVnni, 6, 16, QGemmPacking.Bytes, 180f, QEpilogueKernel.Isa256, false, () => QGemmTile256<VnniDot256>.All()),
         new("u8s8s32-8x32x2-avx512", CpuFeatures.Avx512, 8, 32, QGemmPacking.Words, 100f, QEpilogueKernel.Isa512, false, () => QGemmTile512.All()),
+        new("u8s8s32-5x16x4-avx2", CpuFeatures.Avx2, 5, 16, QGemmPacking.Pairs, 100f, QEpilogueKernel.Isa256, false, () => QGemmPairTile256.All()) { UnprovedThroughput = 70f },
         new("u8s8s32-6x16x2-avx2", CpuFeatures.Avx2, 6, 16, QGemmPacking.Words, 80f, QEpilogueKernel.Isa256, false, () => QGemmTile256<WordDot256>.All()),
         new("u8s8s32-4x8x4-scalar", CpuFeatures.None, 4, 8, QGemmPacking.Bytes, 1f, QEpilogueKernel.Scalar, false, () => QGemmTileScalar.All()),
     ];
 
-    /// <summary>The fastest kernel for an M×N×K product: throughput times the share of the padded tile that is real work.</summary>
-    public static QGemmKernel Select(int m, int n, int k, CpuFeatures cpu)
+    /// <summary>The fastest kernel for an M×N×K product whatever the weights are: throughput times the share of the padded tile that is real work.</summary>
+    public static QGemmKernel Select(int m, int n, int k, CpuFeatures cpu) => Fastest(n, k, cpu, 0f, proved: false)!;
+
+    /// <summary>The kernel that would be faster still if the weights proved that every pair is safe; null if there is none.</summary>
+    public static QGemmKernel? SelectIfProved(int m, int n, int k, CpuFeatures cpu) => Fastest(n, k, cpu, Speed(Select(m, n, k, cpu), n, k), proved: true);
+
+    /// <summary>Names of the kernels among which weights decide; equal names pack equal weights equally.</summary>
+    public static string Candidates(int m, int n, int k, CpuFeatures cpu) =>
+        (SelectIfProved(m, n, k, cpu) is { } proved ? proved.Name + " or " : "") + Select(m, n, k, cpu).Name;
+
+    /// <summary>The fastest kernel of words; null where the CPU has none.</summary>
+    public static QGemmKernel? SelectWords(int n, int k, CpuFeatures cpu) =>
+        All.Where(kernel => kernel.Packing == QGemmPacking.Words && (kernel.Requires & ~cpu) == 0).MaxBy(kernel => Speed(kernel, n, k));
+
+    /// <summary>Relative speed of <paramref name="kernel"/> with <paramref name="provedShare"/> of its groups proved.</summary>
+    public static float Speed(QGemmKernel kernel, int n, int k, double provedShare = 1)
+    {
+        float throughput = kernel.Packing == QGemmPacking.Pairs
+            ? (float)(1 / (provedShare / kernel.Throughput + (1 - provedShare) / kernel.UnprovedThroughput))
+            : kernel.Throughput;
+        return throughput * Used(n, kernel.Nr) * Used(k, kernel.Kr);
+    }
+
+    private static QGemmKernel? Fastest(int n, int k, CpuFeatures cpu, float bestSpeed, bool proved)
     {
         cpu = EmittedCode.Usable(cpu);
         QGemmKernel? best = null;
-        float bestSpeed = 0;
         foreach (QGemmKernel kernel in All)
         {
-            if ((kernel.Requires & ~cpu) != 0) continue;
-            float speed = kernel.Throughput * Used(n, kernel.Nr) * Used(k, kernel.Kr);
+            if ((kernel.Requires & ~cpu) != 0 || kernel.Packing == QGemmPacking.Pairs != proved) continue;
+            float speed = Speed(kernel, n, k);
             if (speed > bestSpeed) (best, bestSpeed) = (kernel, speed);
         }
-        return best!;
+        return best;
     }
 
     /// <summary>The kernel called <paramref name="name"/>.</summary>

@@ -148,7 +148,8 @@ internal unsafe struct QGemmPanels
         {
             int column = panel * nr;
             Start(column, scratch.Init);
-            tile.B = w.Pointer + (nint)panel * w.PanelBytes;
+            tile.B = w.Panel(panel);
+            tile.Plan = w.Plan(panel);
             block.Columns = Math.Min(nr, w.Columns - column);
             block.Channel = Channel + column;
             block.SumStride = sumStride;

@@ -1,3 +1,5 @@
+using System.Globalization;
+using Octet.Kernels.Cpu;
 using Octet.Kernels.Memory;
 
 namespace Octet.Kernels.QGemm;
@@ -10,12 +12,17 @@ namespace Octet.Kernels.QGemm;
 /// </code>
 /// The column term joins the bias before the tile starts, the row term exists only where some zb ≠ 0. A section is a part of the
 /// depth whose operands are contiguous: the whole depth of a matrix product, one window tap (or one row of taps) of a convolution.
+/// For <see cref="QGemmPacking.Pairs"/> the groups of a section are reordered: proved ones first, as above, then the others as words,
+/// <c>[k = 0, 2 | k = 1, 3][n][2]</c>; the panel's plan says where in a row each of them reads.
 /// </remarks>
 internal sealed unsafe class QGemmWeights
 {
-    private readonly AlignedBuffer _packed;
     private readonly AlignedBuffer _columnSums;
     private readonly AlignedBuffer? _zeroPoints;
+    private AlignedBuffer _packed;
+    private AlignedBuffer? _plan;          // [panel][section][bytes, words, offsets…]
+    private int[]? _panelOffsets;
+    private readonly int _panelBytes;
 
     private QGemmWeights(QGemmKernel kernel, int columns, int sections, int sectionLength)
     {
@@ -25,8 +32,8 @@ internal sealed unsafe class QGemmWeights
         SectionLength = sectionLength;
         Groups = (sectionLength + kernel.Kr - 1) / kernel.Kr;
         Panels = (columns + kernel.Nr - 1) / kernel.Nr;
-        PanelBytes = checked((int)((long)sections * Groups * kernel.Nr * 4));
-        _packed = new AlignedBuffer((long)Panels * PanelBytes);
+        _panelBytes = checked((int)((long)sections * Groups * kernel.Nr * 4));
+        _packed = new AlignedBuffer((long)Panels * _panelBytes);
         _columnSums = new AlignedBuffer((long)Panels * kernel.Nr * sizeof(int));
         kernel.Prepare();
     }
@@ -66,19 +73,29 @@ internal sealed unsafe class QGemmWeights
     /// <summary>Panels of Nr columns, the last one padded.</summary>
     public int Panels { get; }
 
-    /// <summary>Bytes of one panel.</summary>
-    public int PanelBytes { get; }
-
     /// <summary>Bytes that a tile reads of one row of A per section, padding included.</summary>
     public int RowBytes => Groups * 4;
 
     /// <summary>Bytes of packed weights.</summary>
-    public long Bytes => (long)Panels * PanelBytes;
+    public long Bytes => _packed.Length;
+
+    /// <summary>For <see cref="QGemmPacking.Pairs"/>, how much of the matrix is multiplied as bytes.</summary>
+    public QGemmProof Proof { get; private set; }
+
+    /// <summary>Largest value of A that the packing allows.</summary>
+    public int LargestActivation { get; private init; } = byte.MaxValue;
+
+    /// <summary>Why this kernel, in one sentence; empty where no proof was in question.</summary>
+    public string Reason { get; private set; } = "";
 
     /// <summary>Whether some zero point of B is not 0, so that row sums of A are needed.</summary>
     public bool HasZeroPoints => _zeroPoints is not null;
 
-    internal byte* Pointer => _packed.Pointer;
+    /// <summary>First byte of a panel.</summary>
+    internal byte* Panel(int panel) => _packed.Pointer + (_panelOffsets is null ? (nint)panel * _panelBytes : _panelOffsets[panel]);
+
+    /// <summary>Order of the panel's groups, or null where they lie in order.</summary>
+    internal int* Plan(int panel) => _plan is null ? null : (int*)_plan.Pointer + (nint)panel * Sections * (2 + Groups);
 
     /// <summary><c>Σₖ (b[k,n] − zb[n])</c>, modulo 2³², for every column; zero for padding columns.</summary>
     internal int* ColumnSums => (int*)_columnSums.Pointer;
@@ -93,29 +110,89 @@ internal sealed unsafe class QGemmWeights
     /// <param name="transposed">Memory is <c>[N, K]</c>.</param>
     /// <param name="zeroPoints">Empty (all 0), 1 or N; any int32 (arithmetic is modulo 2³²).</param>
     /// <param name="kernel">The kernel that will read it.</param>
+    /// <param name="largestActivation">Largest value of unsigned A, in [0, 255]; a smaller one proves more pairs.</param>
     /// <exception cref="ArgumentException">A length does not fit.</exception>
-    public static QGemmWeights Pack(ReadOnlySpan<sbyte> b, int k, int n, bool transposed, ReadOnlySpan<int> zeroPoints, QGemmKernel kernel)
+    public static QGemmWeights Pack(ReadOnlySpan<sbyte> b, int k, int n, bool transposed, ReadOnlySpan<int> zeroPoints, QGemmKernel kernel, int largestActivation = byte.MaxValue)
     {
         fixed (sbyte* source = b)
-            return PackMatrix((byte*)source, b.Length, 0, k, n, transposed, zeroPoints, kernel);
+            return PackMatrix((byte*)source, b.Length, 0, k, n, transposed, zeroPoints, kernel, null, largestActivation);
     }
 
     /// <summary>Packs unsigned weights: b − 128 with the zero points shifted alike.</summary>
-    /// <inheritdoc cref="Pack(ReadOnlySpan{sbyte}, int, int, bool, ReadOnlySpan{int}, QGemmKernel)"/>
-    public static QGemmWeights Pack(ReadOnlySpan<byte> b, int k, int n, bool transposed, ReadOnlySpan<int> zeroPoints, QGemmKernel kernel)
+    /// <inheritdoc cref="Pack(ReadOnlySpan{sbyte}, int, int, bool, ReadOnlySpan{int}, QGemmKernel, int)"/>
+    public static QGemmWeights Pack(ReadOnlySpan<byte> b, int k, int n, bool transposed, ReadOnlySpan<int> zeroPoints, QGemmKernel kernel, int largestActivation = byte.MaxValue)
     {
         fixed (byte* source = b)
-            return PackMatrix(source, b.Length, 0x80, k, n, transposed, zeroPoints, kernel);
+            return PackMatrix(source, b.Length, 0x80, k, n, transposed, zeroPoints, kernel, null, largestActivation);
     }
 
-    private static QGemmWeights PackMatrix(byte* source, int length, byte flip, int k, int n, bool transposed, ReadOnlySpan<int> zeroPoints, QGemmKernel kernel)
+    /// <summary>Packs signed weights for the kernel that is fastest with them on <paramref name="cpu"/>: one that needs a proof where enough of it holds.</summary>
+    /// <param name="b">Logical <c>[K, N]</c>.</param>
+    /// <param name="m">Rows of the products to come; a guess does.</param>
+    /// <param name="k">K, at least 0.</param>
+    /// <param name="n">N, at least 0.</param>
+    /// <param name="transposed">Memory is <c>[N, K]</c>.</param>
+    /// <param name="zeroPoints">Empty (all 0), 1 or N.</param>
+    /// <param name="cpu">Features to choose by.</param>
+    /// <param name="largestActivation">Largest value of unsigned A.</param>
+    public static QGemmWeights PackFastest(ReadOnlySpan<sbyte> b, int m, int k, int n, bool transposed, ReadOnlySpan<int> zeroPoints, CpuFeatures cpu, int largestActivation = byte.MaxValue)
+    {
+        fixed (sbyte* source = b)
+            return PackMatrix((byte*)source, b.Length, 0, k, n, transposed, zeroPoints, QGemmKernels.Select(m, n, k, cpu), QGemmKernels.SelectIfProved(m, n, k, cpu), largestActivation);
+    }
+
+    /// <summary>The same for unsigned weights.</summary>
+    /// <inheritdoc cref="PackFastest(ReadOnlySpan{sbyte}, int, int, int, bool, ReadOnlySpan{int}, CpuFeatures, int)"/>
+    public static QGemmWeights PackFastest(ReadOnlySpan<byte> b, int m, int k, int n, bool transposed, ReadOnlySpan<int> zeroPoints, CpuFeatures cpu, int largestActivation = byte.MaxValue)
+    {
+        fixed (byte* source = b)
+            return PackMatrix(source, b.Length, 0x80, k, n, transposed, zeroPoints, QGemmKernels.Select(m, n, k, cpu), QGemmKernels.SelectIfProved(m, n, k, cpu), largestActivation);
+    }
+
+    private static QGemmWeights PackMatrix(byte* source, int length, byte flip, int k, int n, bool transposed, ReadOnlySpan<int> zeroPoints,
+        QGemmKernel kernel, QGemmKernel? ifProved, int largestActivation)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(k);
         ArgumentOutOfRangeException.ThrowIfNegative(n);
         if ((long)k * n != length) throw new ArgumentException($"B has {length} elements, not {k}·{n}");
         var offsets = new int[k];
         for (int i = 0; i < k; i++) offsets[i] = transposed ? i : i * n;
-        return Pack(source, flip, n, columnStride: transposed ? k : 1, sections: 1, sectionLength: k, offsets, zeroPoints, kernel);
+        int columnStride = transposed ? k : 1;
+        string refused = "";
+        if (ifProved is not null)
+        {
+            QGemmWeights proved = Pack(source, flip, n, columnStride, sections: 1, sectionLength: k, offsets, zeroPoints, ifProved, largestActivation);
+            if (IsFaster([proved], kernel, out refused)) return proved;
+        }
+        QGemmWeights weights = Pack(source, flip, n, columnStride, sections: 1, sectionLength: k, offsets, zeroPoints, kernel, largestActivation);
+        weights.Reason = refused;
+        return weights;
+    }
+
+    /// <summary>Weights that are all 1, for timing a kernel without the cost of packing.</summary>
+    internal static QGemmWeights Ones(QGemmKernel kernel, int columns, int sections, int sectionLength)
+    {
+        var weights = new QGemmWeights(kernel, columns, sections, sectionLength);
+        weights._packed.Memory.Span.Fill(1);
+        if (kernel.Packing == QGemmPacking.Pairs) weights.Prove();
+        return weights;
+    }
+
+    /// <summary>Whether enough of <paramref name="groups"/> is proved to beat a kernel that needs no proof; sets their reason, or says why not.</summary>
+    internal static bool IsFaster(QGemmWeights[] groups, QGemmKernel kernel, out string refused)
+    {
+        QGemmWeights proved = groups[0];
+        int n = proved.Columns, k = proved.SectionLength;
+        var proof = new QGemmProof(groups.Sum(g => g.Proof.Groups), groups.Sum(g => g.Proof.Proved), proved.LargestActivation);
+        string share = string.Create(CultureInfo.InvariantCulture, $"{100 * proof.Share:F0} % of {proof.Groups} groups of weights cannot saturate 16 bits with activations up to {proof.LargestActivation}");
+        if (QGemmKernels.Speed(proved.Kernel, n, k, proof.Share) > QGemmKernels.Speed(kernel, n, k))
+        {
+            proved.Reason = share + (proof.Share < 1 ? ": those as bytes, the rest as words" : ": all as bytes");
+            refused = "";
+            return true;
+        }
+        refused = "only " + share + ": all as words";
+        return false;
     }
 
     /// <summary>Packs any arrangement: <c>b[section, k, n] = source[n·columnStride + offsets[section·sectionLength + k]]</c>.</summary>
@@ -128,15 +205,18 @@ internal sealed unsafe class QGemmWeights
     /// <param name="offsets">Where each depth lies.</param>
     /// <param name="zeroPoints">Empty, 1 or N, as in <paramref name="source"/>'s own type.</param>
     /// <param name="kernel">The kernel that will read it.</param>
+    /// <param name="largestActivation">Largest value of A.</param>
     internal static QGemmWeights Pack(byte* source, byte flip, int columns, int columnStride, int sections, int sectionLength,
-        ReadOnlySpan<int> offsets, ReadOnlySpan<int> zeroPoints, QGemmKernel kernel)
+        ReadOnlySpan<int> offsets, ReadOnlySpan<int> zeroPoints, QGemmKernel kernel, int largestActivation = byte.MaxValue)
     {
-        var weights = new QGemmWeights(kernel, columns, sections, sectionLength, zeroPoints, flip == 0 ? 0 : -128);
+        if (largestActivation is < 0 or > byte.MaxValue)
+            throw new ArgumentOutOfRangeException(nameof(largestActivation), $"largest activation {largestActivation} is outside [0, 255]");
+        var weights = new QGemmWeights(kernel, columns, sections, sectionLength, zeroPoints, flip == 0 ? 0 : -128) { LargestActivation = largestActivation };
         int nr = kernel.Nr, kr = kernel.Kr;
         for (int panel = 0; panel < weights.Panels; panel++)
         {
             int first = panel * nr, count = Math.Min(nr, columns - first);
-            byte* packed = weights.Pointer + (long)panel * weights.PanelBytes;
+            byte* packed = weights.Panel(panel);
             int* sums = weights.ColumnSums + first;
             for (int section = 0; section < sections; section++)
             {
@@ -159,6 +239,58 @@ internal sealed unsafe class QGemmWeights
             if (weights.ZeroPoints is not null)
                 for (int n = 0; n < count; n++) sums[n] = unchecked(sums[n] - weights.Depth * weights.ZeroPoints[first + n]);
         }
+        if (kernel.Packing == QGemmPacking.Pairs) weights.Prove();
         return weights;
+    }
+
+    /// <summary>Reorders groups packed as bytes into proved ones and words.</summary>
+    private void Prove()
+    {
+        int nr = Kernel.Nr, groupBytes = nr * 4, planLength = 2 + Groups, total = Panels * Sections * Groups;
+        var safe = new bool[total];
+        int proved = 0;
+        for (int i = 0; i < total; i++)
+        {
+            safe[i] = QGemmProof.IsSafe((sbyte*)_packed.Pointer + (nint)i * groupBytes, nr, LargestActivation);
+            if (safe[i]) proved++;
+        }
+        Proof = new QGemmProof(total, proved, LargestActivation);
+        var packed = new AlignedBuffer((long)proved * groupBytes + (total - proved) * 2L * groupBytes);
+        _plan = new AlignedBuffer((long)Panels * Sections * planLength * sizeof(int));
+        _panelOffsets = new int[Panels];
+        byte* to = packed.Pointer;
+        int* plan = (int*)_plan.Pointer;
+        for (int panel = 0; panel < Panels; panel++)
+        {
+            _panelOffsets[panel] = checked((int)(to - packed.Pointer));
+            for (int section = 0; section < Sections; section++, plan += planLength)
+            {
+                int first = (panel * Sections + section) * Groups;
+                int* offset = plan + 2;
+                foreach (bool wanted in (ReadOnlySpan<bool>)[true, false])
+                {
+                    for (int group = 0; group < Groups; group++)
+                    {
+                        if (safe[first + group] != wanted) continue;
+                        sbyte* from = (sbyte*)_packed.Pointer + (nint)(first + group) * groupBytes;
+                        *offset++ = group * 4;
+                        if (wanted)
+                        {
+                            plan[0]++;
+                            Buffer.MemoryCopy(from, to, groupBytes, groupBytes);
+                            to += groupBytes;
+                            continue;
+                        }
+                        plan[1]++;
+                        for (int n = 0; n < nr; n++)
+                        {
+                            for (int k = 0; k < 4; k++) ((short*)to)[(k % 2 * nr + n) * 2 + k / 2] = from[n * 4 + k];
+                        }
+                        to += 2 * groupBytes;
+                    }
+                }
+            }
+        }
+        _packed = packed;
     }
 }

@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Octet.Kernels.Cpu;
+using Octet.Kernels.QConv;
 
 namespace Octet.Runtime.Execution;
 
@@ -12,6 +13,12 @@ public sealed record SessionOptions
 
     /// <summary>Instruction sets that kernels may use. Default: what the CPU has, capped by <c>OCTET_MAX_ISA</c>. No choice changes an integer result.</summary>
     public CpuFeatures Cpu { get; init; } = CpuInfo.Detected;
+
+    /// <summary>
+    /// Whether integer 3×3 convolutions of stride 1 may take Winograd's form, which is exact and changes no result. Default: where timing it on this machine finds it faster;
+    /// the environment variable <c>OCTET_WINOGRAD</c> = <c>measure | off | 2x2 | 4x4</c> decides in place of that measurement.
+    /// </summary>
+    public WinogradUse IntegerWinograd { get; init; } = WinogradUse.Measured;
 
     /// <summary>Whether rewriting may merge operators.</summary>
     public bool Fuse { get; init; } = true;

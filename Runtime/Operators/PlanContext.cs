@@ -1,4 +1,5 @@
 using Octet.Kernels.Cpu;
+using Octet.Kernels.QConv;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Tensors;
 
@@ -8,7 +9,11 @@ namespace Octet.Runtime.Operators;
 /// <param name="Cpu">Instruction sets that kernels may use.</param>
 /// <param name="Workers">Threads that may take part in one step; scratch space is needed this many times.</param>
 /// <param name="Weights">Packed weights, shared by all plans and sessions of a model.</param>
-internal sealed record PlanOptions(CpuFeatures Cpu, int Workers, WeightStore Weights);
+internal sealed record PlanOptions(CpuFeatures Cpu, int Workers, WeightStore Weights)
+{
+    /// <summary>Whether integer convolutions may take Winograd's form.</summary>
+    public WinogradUse IntegerWinograd { get; init; } = WinogradUse.Measured;
+}
 
 /// <summary>What <see cref="Operator.Plan"/> reads: concrete types and values known in advance.</summary>
 internal sealed class PlanContext(Node node, IReadOnlyList<TensorType?> inputTypes, IReadOnlyList<TensorType> outputTypes,
@@ -22,6 +27,9 @@ internal sealed class PlanContext(Node node, IReadOnlyList<TensorType?> inputTyp
 
     /// <summary>Threads that may take part in one step.</summary>
     public int Workers => options.Workers;
+
+    /// <summary>Whether integer convolutions may take Winograd's form.</summary>
+    public WinogradUse IntegerWinograd => options.IntegerWinograd;
 
     /// <summary>Whether the step depends on the value of an input that is no constant, so that it fits this run only.</summary>
     public bool UsedRuntimeValue { get; private set; }

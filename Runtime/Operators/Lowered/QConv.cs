@@ -41,11 +41,11 @@ internal sealed class QConv : Operator
         QEpilogue epilogue = LayerEpilogue.Read(c, shape.OutChannels);
         int[] zeroPoints = LayerEpilogue.WeightZeroPoints(c);
         Tensor w = c.Required(1);
-        QConvMethod method = QConvMethod.Select(shape, c.Cpu);
-        string key = $"QConv {method.Name} groups {shape.Groups} zero points {string.Join(",", zeroPoints)}";
+        QConvChoice choice = QConvChoice.For(shape, c.Cpu, c.IntegerWinograd);
+        string key = $"QConv {choice.Key} groups {shape.Groups} zero points {string.Join(",", zeroPoints)}";
         QConvWeights weights = c.Share(w, key, () => w.Type is DataType.Int8 or DataType.Int4 or DataType.Int2
-            ? QConvWeights.Pack(shape, w.Span<sbyte>(), zeroPoints, method)
-            : QConvWeights.Pack(shape, w.Span<byte>(), zeroPoints, c.Cpu));
+            ? QConvWeights.Pack(shape, w.Span<sbyte>(), zeroPoints, choice)
+            : QConvWeights.Pack(shape, w.Span<byte>(), zeroPoints, choice));
         return new ConvStep(QConvolution.Create(shape, weights, LayerEpilogue.DataZeroPoint(c), epilogue), c.Workers);
     }
 

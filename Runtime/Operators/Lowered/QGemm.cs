@@ -43,17 +43,18 @@ internal sealed class QGemm : Operator
         QEpilogue epilogue = LayerEpilogue.Read(c, n);
         int[] zeroPoints = LayerEpilogue.WeightZeroPoints(c);
         Tensor w = c.Required(1);
-        QGemmKernel kernel = QGemmKernels.Select(m, n, k, c.Cpu);
-        string key = $"QGemm {kernel.Name} {(transposed ? "NK" : "KN")} zero points {string.Join(",", zeroPoints)}";
+        string key = $"QGemm {QGemmKernels.Candidates(m, n, k, c.Cpu)} {(transposed ? "NK" : "KN")} zero points {string.Join(",", zeroPoints)}";
         QGemmWeights weights = c.Share(w, key, () => w.Type is DataType.Int8 or DataType.Int4 or DataType.Int2
-            ? QGemmWeights.Pack(w.Span<sbyte>(), k, n, transposed, zeroPoints, kernel)
-            : QGemmWeights.Pack(w.Span<byte>(), k, n, transposed, zeroPoints, kernel));
+            ? QGemmWeights.PackFastest(w.Span<sbyte>(), m, k, n, transposed, zeroPoints, c.Cpu)
+            : QGemmWeights.PackFastest(w.Span<byte>(), m, k, n, transposed, zeroPoints, c.Cpu));
         return new ProductStep(weights, epilogue, m, LayerEpilogue.DataZeroPoint(c), c.Workers);
     }
 
     private sealed class ProductStep(QGemmWeights weights, QEpilogue epilogue, int m, int zeroPoint, int workers) : Step
     {
         public override string Kernel => weights.Kernel.Name;
+
+        public override string Reason => weights.Reason;
 
         public override long MultiplyAccumulates => (long)m * weights.Columns * weights.Depth;
 

@@ -170,11 +170,11 @@ internal sealed class IntegerConvolution
             ConvShape padded = shape with { D = WithoutPads(shape.D), H = WithoutPads(shape.H), W = WithoutPads(shape.W) };
             int[] zeros = zeroPoints is null ? [] : Array.ConvertAll(zeroPoints.ToInt64Array(), zero => (int)zero);
             if (zeros.All(zero => zero == 0)) zeros = [];
-            QConvMethod method = QConvMethod.Select(padded, c.Cpu);
-            string key = $"QConv {method.Name} groups {shape.Groups} zero points {string.Join(",", zeros)}";
+            QConvChoice choice = QConvChoice.For(padded, c.Cpu, c.IntegerWinograd);
+            string key = $"QConv {choice.Key} groups {shape.Groups} zero points {string.Join(",", zeros)}";
             QConvWeights packed = c.Share(w, key, () => w.Type == DataType.Int8
-                ? QConvWeights.Pack(padded, w.Span<sbyte>(), zeros, method)
-                : QConvWeights.Pack(padded, w.Span<byte>(), zeros, c.Cpu));
+                ? QConvWeights.Pack(padded, w.Span<sbyte>(), zeros, choice)
+                : QConvWeights.Pack(padded, w.Span<byte>(), zeros, choice));
             var sums = new int[shape.OutChannels];
             int filter = w.Length / shape.OutChannels;
             for (int i = 0; i < w.Length; i++)

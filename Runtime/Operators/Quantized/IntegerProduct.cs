@@ -57,10 +57,10 @@ internal sealed class IntegerProduct
         int[] zeros = bZero < 0 || c.Constant(bZero) is not { } zeroPoints ? [] : Array.ConvertAll(zeroPoints.ToInt64Array(), zero => (int)zero);
         if (zeros.All(zero => zero == 0)) zeros = [];
         product._rows = shape.Count * shape.M;
-        QGemmKernel kernel = QGemmKernels.Select(product._rows, shape.N, shape.K, c.Cpu);
-        product._packed = c.Share(w, $"QGemm {kernel.Name} {(bTransposed ? "NK" : "KN")} zero points {string.Join(",", zeros)}", () => w.Type == DataType.Int8
-            ? QGemmWeights.Pack(w.Span<sbyte>(), shape.K, shape.N, bTransposed, zeros, kernel)
-            : QGemmWeights.Pack(w.Span<byte>(), shape.K, shape.N, bTransposed, zeros, kernel));
+        int rows = product._rows;
+        product._packed = c.Share(w, $"QGemm {QGemmKernels.Candidates(rows, shape.N, shape.K, c.Cpu)} {(bTransposed ? "NK" : "KN")} zero points {string.Join(",", zeros)}", () => w.Type == DataType.Int8
+            ? QGemmWeights.PackFastest(w.Span<sbyte>(), rows, shape.K, shape.N, bTransposed, zeros, c.Cpu)
+            : QGemmWeights.PackFastest(w.Span<byte>(), rows, shape.K, shape.N, bTransposed, zeros, c.Cpu));
         product._epilogue = QEpilogue.ToInt32(shape.N);
         product._packedScratch = QGemmDriver.ScratchBytes(product._rows, product._packed, c.Workers, product._aSigned);
         return product;

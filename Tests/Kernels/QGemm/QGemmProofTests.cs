@@ -1,0 +1,92 @@
+using System.Runtime.InteropServices;
+using Octet.Kernels.Cpu;
+using Octet.Kernels.QGemm;
+using Octet.Kernels.Requantize;
+
+namespace Octet.Tests.Kernels.QGemm;
+
+/// <summary>The proof that lets bytes be multiplied in pairs, and what is chosen with it.</summary>
+internal sealed class QGemmProofTests
+{
+    private const CpuFeatures Haswell = CpuFeatures.Vector128 | CpuFeatures.Sse41 | CpuFeatures.Avx2 | CpuFeatures.Fma;
+
+    private static QGemmKernel Pairs => QGemmKernels.Find("u8s8s32-5x16x4-avx2");
+
+    /// <summary>Every pair of weights, against all activations that could be extreme: the rule allows exactly the pairs that never saturate.</summary>
+    [Test]
+    public void SafeMeansNoActivationsSaturate([Values(1, 127, 128, 200, 254, 255)] int largest)
+    {
+        for (int b0 = -128; b0 < 128; b0++)
+        {
+            for (int b1 = -128; b1 < 128; b1++)
+            {
+                bool fits = true;
+                foreach (int a0 in (ReadOnlySpan<int>)[0, largest])
+                    foreach (int a1 in (ReadOnlySpan<int>)[0, largest]) fits &= a0 * b0 + a1 * b1 is >= short.MinValue and <= short.MaxValue;
+                Assert.That(QGemmProof.IsSafe(b0, b1, largest), Is.EqualTo(fits), $"{b0}, {b1}");
+            }
+        }
+    }
+
+    [TestCase(64, 255, 1.0)]
+    [TestCase(128, 127, 1.0)]
+    [TestCase(128, 255, 0.0)]
+    public void WeightsOrActivationsProveGroups(int largestWeight, int largestActivation, double share)
+    {
+        var random = new Random(1);
+        sbyte[] b = [.. Enumerable.Range(0, 256 * 64).Select(_ => (sbyte)(random.Next(2) == 0 ? -largestWeight : largestWeight - 1))];
+        QGemmWeights w = QGemmWeights.Pack(b, 256, 64, false, [], Pairs, largestActivation);
+        Assert.That(w.Proof.Share, Is.EqualTo(share).Within(0.001));
+        Assert.That(w.Proof.Groups, Is.EqualTo(64 * 4));
+    }
+
+    /// <summary>Weights with a few large ones, so that both kinds of group occur in every panel and section.</summary>
+    [Test]
+    public void MixedGroupsAreExact([Values(1, 4, 5, 23)] int m, [Values(1, 15, 16, 40)] int n, [Values(4, 30, 131, 512)] int k)
+    {
+        if ((Pairs.Requires & ~CpuInfo.Detected) != 0) Assert.Ignore($"{Pairs.Name} needs {Pairs.Requires}");
+        var random = new Random(m ^ n << 8 ^ k << 16);
+        sbyte[] b = [.. Enumerable.Range(0, k * n).Select(_ => (sbyte)(random.Next(60) == 0 ? random.Next(-128, 128) : random.Next(-60, 61)))];
+        byte[] a = [.. Enumerable.Range(0, m * k).Select(_ => (byte)(random.Next(3) == 0 ? 255 : random.Next(256)))];
+        int[] expected = QGemmReference.Multiply(IntegerData.Widen(a), 9, IntegerData.Widen(b), [], m, n, k);
+        QGemmWeights w = QGemmWeights.Pack(b, k, n, false, [], Pairs);
+        if (k == 512 && n == 40) Assert.That(w.Proof.Share, Is.InRange(0.3, 0.99), "both kinds occur");
+        var y = new int[m * n];
+        QGemmDriver.Run(a, k, m, w, 9, QEpilogue.ToInt32(n), default, MemoryMarshal.AsBytes(y.AsSpan()), n, new byte[QGemmDriver.ScratchBytes(m, w, 1)], default);
+        Assert.That(y, Is.EqualTo(expected));
+    }
+
+    [Test]
+    public void ActivationsUpTo127AreExactWithAnyWeights()
+    {
+        if ((Pairs.Requires & ~CpuInfo.Detected) != 0) Assert.Ignore($"{Pairs.Name} needs {Pairs.Requires}");
+        foreach (sbyte weight in (ReadOnlySpan<sbyte>)[-128, 127])
+        {
+            var a = new byte[7 * 200];
+            var b = new sbyte[200 * 20];
+            Array.Fill(a, (byte)127);
+            Array.Fill(b, weight);
+            QGemmWeights w = QGemmWeights.Pack(b, 200, 20, false, [], Pairs, 127);
+            Assert.That(w.Proof.Share, Is.EqualTo(1));
+            var y = new int[7 * 20];
+            QGemmDriver.Run(a, 200, 7, w, 0, QEpilogue.ToInt32(20), default, MemoryMarshal.AsBytes(y.AsSpan()), 20, new byte[QGemmDriver.ScratchBytes(7, w, 1)], default);
+            Assert.That(y, Is.All.EqualTo(200 * 127 * weight));
+        }
+    }
+
+    [Test]
+    public void TheWeightsDecideAndTheReasonSaysSo()
+    {
+        var small = new sbyte[256 * 64];
+        sbyte[] large = new sbyte[256 * 64];
+        Array.Fill(small, (sbyte)64);
+        Array.Fill(large, (sbyte)127);
+        QGemmWeights proved = QGemmWeights.PackFastest(small, 100, 256, 64, false, [], Haswell), refused = QGemmWeights.PackFastest(large, 100, 256, 64, false, [], Haswell);
+        Assert.That(proved.Kernel, Is.SameAs(Pairs));
+        Assert.That(proved.Reason, Does.StartWith("100 % of 256 groups"));
+        Assert.That(refused.Kernel.Packing, Is.EqualTo(QGemmPacking.Words));
+        Assert.That(refused.Reason, Does.StartWith("only 0 % of 256 groups"));
+        Assert.That(QGemmWeights.PackFastest(large, 100, 256, 64, false, [], Haswell, largestActivation: 127).Kernel, Is.SameAs(Pairs));
+        Assert.That(QGemmWeights.PackFastest(small, 100, 256, 64, false, [], Haswell | CpuFeatures.AvxVnni).Reason, Is.Empty, "VNNI needs no proof");
+    }
+}
