@@ -67,12 +67,53 @@ internal sealed unsafe class SGemmBatch
         return new(shape, [.. aOffsets], [.. bOffsets], [.. yOffsets], e, SGemmKernels.Select(shape.M, shape.N, shape.K, cpu));
     }
 
-    private long PackedBytes => (SGemmPacking.Floats(_shape.K, _shape.N, _kernel) * sizeof(float) + 63) & ~63L;
+    /// <summary>Bytes of one packed B, for <see cref="Pack"/>.</summary>
+    public long PackedBytes => (SGemmPacking.Floats(_shape.K, _shape.N, _kernel) * sizeof(float) + 63) & ~63L;
 
     private long TurnedBytes => _shape.TransposeA ? ((long)_shape.M * _shape.K * sizeof(float) + 63) & ~63L : 0;
 
     /// <summary>Scratch bytes for <paramref name="workers"/> threads.</summary>
     public long ScratchBytes(int workers) => (PackedBytes + TurnedBytes) * Math.Max(1, workers);
+
+    /// <summary>Packs one B on the calling thread, for <see cref="Multiply"/>.</summary>
+    /// <param name="b">That B, from its first element.</param>
+    /// <param name="packed">At least <see cref="PackedBytes"/> bytes, 64-byte aligned.</param>
+    /// <exception cref="ArgumentException">A span is too short.</exception>
+    public void Pack(ReadOnlySpan<float> b, Span<byte> packed)
+    {
+        SGemmBatchShape s = _shape;
+        if (packed.Length < PackedBytes) throw new ArgumentException($"{packed.Length} bytes for a packed B, {PackedBytes} are needed", nameof(packed));
+        if (s.K > 0 && s.N > 0) SGemmDriver.Require(b.Length, s.TransposeB ? s.N : s.K, s.TransposeB ? s.K : s.N, s.Ldb, "B");
+        fixed (float* bp = b)
+        fixed (byte* to = packed)
+        {
+            int panels = SGemmPacking.Panels(s.N, _kernel);
+            for (int panel = 0; panel < panels; panel++) SGemmPacking.PackPanel(bp, _source, panel, s.Alpha, _kernel, (float*)to);
+        }
+    }
+
+    /// <summary>Some rows of one product on the calling thread: <c>Y[rows, N] = A[rows, K] · packed</c>; A is not transposed.</summary>
+    /// <param name="rows">How many rows, of any number.</param>
+    /// <param name="a">Their A, from its first element.</param>
+    /// <param name="packed">What <see cref="Pack"/> made.</param>
+    /// <param name="y">Receives them, <c>Ldy</c> apart; must not overlap A.</param>
+    /// <exception cref="ArgumentException">A span is too short, or the batch transposes A.</exception>
+    public void Multiply(int rows, ReadOnlySpan<float> a, ReadOnlySpan<byte> packed, Span<float> y)
+    {
+        SGemmBatchShape s = _shape;
+        if (rows == 0 || s.N == 0) return;
+        if (s.TransposeA) throw new ArgumentException("the batch transposes A");
+        if (packed.Length < PackedBytes) throw new ArgumentException($"{packed.Length} bytes of a packed B, {PackedBytes} are needed", nameof(packed));
+        if (s.K > 0) SGemmDriver.Require(a.Length, rows, s.K, s.Lda, "A");
+        SGemmDriver.Require(y.Length, rows, s.N, s.Ldy, "Y");
+        fixed (float* ap = a, yp = y)
+        fixed (byte* panels = packed)
+        {
+            var product = new SGemmDriver.MatrixPieces(_kernel, (float*)panels, s.K, s.N, _epilogue) { A = ap, Lda = s.Lda, M = rows, Y = yp, YStride = s.Ldy };
+            product.Cut(1);
+            for (int i = 0; i < product.Count; i++) product.Run(i, 0);
+        }
+    }
 
     /// <summary>Computes every product.</summary>
     /// <param name="a">A of all products.</param>

@@ -6,5 +6,6 @@ internal static partial class OperatorTable
     [
         new OctetActivation(),
         new RoundTo(),
+        new OctetAttention(),
     ];
 }

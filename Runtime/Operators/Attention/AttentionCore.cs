@@ -62,8 +62,8 @@ internal sealed record AttentionMask(bool Causal, float HiddenBy, (int Batch, in
 /// <code>
 ///   s = scale · q · kᵀ    s = softcap · tanh(s / softcap)    s = s + mask    p = softmax(s)    y = p · v
 /// </code>
-/// With few queries (decoding) or very many scores, one piece of work is a block of queries of one head, whose scores are in scratch. Otherwise all scores are: one
-/// batch of products makes them, a pass masks and normalizes them, a second batch combines the values.
+/// One piece of work is a head, or some of its queries. With many queries it packs the keys and values of the head once and takes a block of queries at a time through
+/// product, mask, softmax and product, so that no more scores than a block's exist at a time; with few (decoding) packing does not pay, and keys and values are read where they lie.
 /// </remarks>
 internal sealed class AttentionCore(AttentionShape shape, AttentionStrides q, AttentionStrides k, AttentionStrides v, AttentionStrides y, float scale, float softcap,
     AttentionMask mask, int scoresStage, CpuFeatures cpu, AttentionMask? secondMask = null)
@@ -71,35 +71,21 @@ internal sealed class AttentionCore(AttentionShape shape, AttentionStrides q, At
     private readonly UnaryKernel? _tanh = softcap != 0 ? UnaryKernel.Select(UnaryOperation.Tanh, cpu) : null;
 
     /// <summary>Queries from which on packing keys and values for the matrix kernels pays.</summary>
-    private const int BatchRows = 8;
+    private const int PackRows = 8;
 
-    /// <summary>Bytes of scores up to which all are kept at once.</summary>
-    private const long MostScores = 256L << 20;
+    /// <summary>Scores of a block, which stay in the second-level cache together with the packed keys that made them.</summary>
+    private const int BlockScores = 32 * 1024;
 
-    private readonly SGemmBatch? _scores = UsesBatches(shape) ? SGemmBatch.Create(
-        new SGemmBatchShape(shape.Rows, shape.Keys, shape.Size, false, true, scale, q.Row, k.Row, shape.Keys),
-        Offsets(shape, q, false), Offsets(shape, k, true), Offsets(shape, AttentionStrides.HeadsFirst(shape.Heads, shape.Rows, shape.Keys), false), SEpilogue.None(shape.Keys), cpu) : null;
+    private readonly SGemmBatch? _scores = Packs(shape) ? SGemmBatch.Create(
+        new SGemmBatchShape(shape.Rows, shape.Keys, shape.Size, false, true, scale, q.Row, k.Row, shape.Keys), [0], [0], [0], SEpilogue.None(shape.Keys), cpu) : null;
 
-    private readonly SGemmBatch? _values = UsesBatches(shape) ? SGemmBatch.Create(
-        new SGemmBatchShape(shape.Rows, shape.ValueSize, shape.Keys, false, false, 1, shape.Keys, v.Row, y.Row),
-        Offsets(shape, AttentionStrides.HeadsFirst(shape.Heads, shape.Rows, shape.Keys), false), Offsets(shape, v, true), Offsets(shape, y, false), SEpilogue.None(shape.ValueSize), cpu) : null;
+    private readonly SGemmBatch? _values = Packs(shape) ? SGemmBatch.Create(
+        new SGemmBatchShape(shape.Rows, shape.ValueSize, shape.Keys, false, false, 1, shape.Keys, v.Row, y.Row), [0], [0], [0], SEpilogue.None(shape.ValueSize), cpu) : null;
 
-    private static bool UsesBatches(AttentionShape shape) => shape.Rows >= BatchRows && shape.Keys > 0 && shape.Size > 0 && shape.ValueSize > 0
-        && (long)shape.Batch * shape.Heads * shape.Rows * shape.Keys * sizeof(float) <= MostScores;
+    private static bool Packs(AttentionShape shape) => shape.Rows >= PackRows && shape.Keys > 0 && shape.Size > 0 && shape.ValueSize > 0;
 
-    /// <summary>First element of every head's matrix.</summary>
-    private static int[] Offsets(AttentionShape shape, AttentionStrides strides, bool ofKeys)
-    {
-        int[] offsets = new int[shape.Batch * shape.Heads];
-        for (int i = 0; i < offsets.Length; i++)
-        {
-            int head = i % shape.Heads;
-            offsets[i] = i / shape.Heads * strides.Batch + (ofKeys ? head / (shape.Heads / shape.KeyHeads) : head) * strides.Head;
-        }
-        return offsets;
-    }
-
-    private int AllScoresBytes => _scores is null ? 0 : (shape.Batch * shape.Heads * shape.Rows * shape.Keys * sizeof(float) + 63) & ~63;
+    /// <summary>Queries of a block of the packed form.</summary>
+    private int PackedBlockRows => Math.Clamp(BlockScores / Math.Max(1, shape.Keys) / 12 * 12, 12, Math.Max(12, shape.Rows));
 
     /// <summary>Queries of one piece: four keys or values that are loaded serve all of them, and a short sequence still has pieces to share.</summary>
     private const int BlockRows = 16;
@@ -109,12 +95,18 @@ internal sealed class AttentionCore(AttentionShape shape, AttentionStrides q, At
     /// <summary>Extents.</summary>
     public AttentionShape Shape => shape;
 
-    /// <summary>Bytes of scratch per worker.</summary>
-    private int WorkerBytes => checked(((BlockRows + 1) * shape.Keys + 16) * sizeof(float));
+    /// <summary>The kernels' names.</summary>
+    public string Kernel => _scores is null ? "attention in place" : $"attention {_scores.Kernel.Name}";
+
+    /// <summary>Bytes of scratch per worker, a multiple of the alignment.</summary>
+    private int WorkerBytes => _scores is null
+        ? Aligned(checked((BlockRows + 1) * shape.Keys * sizeof(float)))
+        : checked(Aligned((PackedBlockRows + 1) * shape.Keys * sizeof(float)) + (int)_scores.PackedBytes + (int)_values!.PackedBytes);
+
+    private static int Aligned(int bytes) => checked(bytes + 63) & ~63;
 
     /// <summary>Bytes of scratch for so many workers.</summary>
-    public int ScratchBytes(int workers) => checked(AllScoresBytes + (int)Math.Max((long)workers * WorkerBytes,
-        Math.Max(_scores?.ScratchBytes(workers) ?? 0, _values?.ScratchBytes(workers) ?? 0)) + 64);
+    public int ScratchBytes(int workers) => checked(workers * WorkerBytes + 64);
 
     /// <summary>Multiply-accumulates.</summary>
     public long MultiplyAccumulates => (long)shape.Batch * shape.Heads * shape.Rows * shape.Keys * (shape.Size + shape.ValueSize);
@@ -133,44 +125,81 @@ internal sealed class AttentionCore(AttentionShape shape, AttentionStrides q, At
     public void Run(Memory<byte> query, Memory<byte> key, Memory<byte> value, Tensor? maskTensor, Tensor? lengths, Memory<byte> output, Memory<byte> scores,
         Memory<byte> scratch, Parallelism parallel, Tensor? secondMaskTensor = null)
     {
+        int heads = shape.Batch * shape.Heads;
+        if (heads == 0 || shape.Rows == 0) return;
+        // A packed head is one piece unless there are too few of them to share.
+        int blocks = _scores is null ? Blocks : (shape.Rows + PackedBlockRows - 1) / PackedBlockRows, perPiece = 1;
         if (_scores is not null)
         {
-            Memory<byte> all = scratch[..AllScoresBytes];
-            scratch = scratch[AllScoresBytes..];
-            Span<float> s = MemoryMarshal.Cast<byte, float>(all.Span)[..(shape.Batch * shape.Heads * shape.Rows * shape.Keys)];
-            _scores.Run(MemoryMarshal.Cast<byte, float>(query.Span), MemoryMarshal.Cast<byte, float>(key.Span), s, scratch.Span, parallel);
-            var normalize = new Pieces { Core = this, AllScores = all, Mask = maskTensor, SecondMask = secondMaskTensor, Lengths = lengths, Scores = scores, Scratch = scratch };
-            parallel.For(ref normalize, shape.Batch * shape.Heads * Blocks);
-            _values!.Run(s, MemoryMarshal.Cast<byte, float>(value.Span), MemoryMarshal.Cast<byte, float>(output.Span), scratch.Span, parallel);
-            return;
+            int wanted = heads >= 2 * parallel.MaxWorkers || parallel.MaxWorkers == 1 ? 1 : Math.Min(blocks, (2 * parallel.MaxWorkers + heads - 1) / heads);
+            perPiece = (blocks + wanted - 1) / wanted;
         }
-        var work = new Pieces { Core = this, Query = query, Key = key, Value = value, Mask = maskTensor, SecondMask = secondMaskTensor, Lengths = lengths, Output = output, Scores = scores, Scratch = scratch };
-        parallel.For(ref work, shape.Batch * shape.Heads * Blocks);
+        var work = new Pieces
+        {
+            Core = this, Query = query, Key = key, Value = value, Mask = maskTensor, SecondMask = secondMaskTensor, Lengths = lengths, Output = output, Scores = scores,
+            Scratch = scratch, Blocks = blocks, BlocksPerPiece = perPiece,
+        };
+        parallel.For(ref work, heads * ((blocks + perPiece - 1) / perPiece));
     }
 
     private struct Pieces : IPieces
     {
         public AttentionCore Core;
-        public Memory<byte> Query, Key, Value, Output, Scores, Scratch, AllScores;
+        public Memory<byte> Query, Key, Value, Output, Scores, Scratch;
         public Tensor? Mask, SecondMask, Lengths;
+        public int Blocks, BlocksPerPiece;
 
-        public void Run(int piece, int worker) => Core.Block(in this, piece, worker);
+        public void Run(int piece, int worker)
+        {
+            int pieces = (Blocks + BlocksPerPiece - 1) / BlocksPerPiece, first = piece % pieces * BlocksPerPiece;
+            int head = piece / pieces % Core.Shape.Heads, batch = piece / pieces / Core.Shape.Heads;
+            if (Core._scores is null) Core.Block(in this, batch, head, first, worker);
+            else Core.PackedBlocks(in this, batch, head, first, Math.Min(BlocksPerPiece, Blocks - first), worker);
+        }
     }
 
-    private void Block(in Pieces data, int piece, int worker)
+    private Span<byte> WorkerScratch(in Pieces data, int worker) => data.Scratch.Span.Slice(worker * WorkerBytes, WorkerBytes);
+
+    /// <summary>Blocks of queries of one head against its packed keys and values.</summary>
+    private void PackedBlocks(in Pieces data, int batch, int head, int firstBlock, int count, int worker)
     {
-        int block = piece % Blocks, head = piece / Blocks % shape.Heads, batch = piece / Blocks / shape.Heads;
-        int keyHead = head / (shape.Heads / shape.KeyHeads), keys = shape.Keys;
-        int first = block * BlockRows, rows = Math.Min(BlockRows, shape.Rows - first), at = ((batch * shape.Heads + head) * shape.Rows + first) * keys;
-        Span<float> kept = data.Scores.IsEmpty ? default : MemoryMarshal.Cast<byte, float>(data.Scores.Span).Slice(at, rows * keys);
-        Span<float> scratch = MemoryMarshal.Cast<byte, float>(data.Scratch.Span.Slice(worker * WorkerBytes, WorkerBytes)), bias = scratch.Slice(BlockRows * keys, keys);
-        bool made = !data.AllScores.IsEmpty;
-        Span<float> scores = made ? MemoryMarshal.Cast<byte, float>(data.AllScores.Span).Slice(at, rows * keys) : scratch[..(rows * keys)];
-        if (!made)
+        int keyHead = head / (shape.Heads / shape.KeyHeads), keys = shape.Keys, blockRows = PackedBlockRows;
+        Span<byte> scratch = WorkerScratch(data, worker);
+        Span<float> scores = MemoryMarshal.Cast<byte, float>(scratch)[..(blockRows * keys)], bias = MemoryMarshal.Cast<byte, float>(scratch).Slice(blockRows * keys, keys);
+        scratch = scratch[Aligned((blockRows + 1) * keys * sizeof(float))..];
+        Span<byte> packedKeys = scratch[..(int)_scores!.PackedBytes], packedValues = scratch.Slice((int)_scores.PackedBytes, (int)_values!.PackedBytes);
+        _scores.Pack(MemoryMarshal.Cast<byte, float>(data.Key.Span)[(batch * k.Batch + keyHead * k.Head)..], packedKeys);
+        _values.Pack(MemoryMarshal.Cast<byte, float>(data.Value.Span)[(batch * v.Batch + keyHead * v.Head)..], packedValues);
+        ReadOnlySpan<float> query = MemoryMarshal.Cast<byte, float>(data.Query.Span)[(batch * q.Batch + head * q.Head)..];
+        Span<float> output = MemoryMarshal.Cast<byte, float>(data.Output.Span)[(batch * y.Batch + head * y.Head)..];
+        for (int block = firstBlock; block < firstBlock + count; block++)
         {
-            Scores(MemoryMarshal.Cast<byte, float>(data.Query.Span)[(batch * q.Batch + head * q.Head + first * q.Row)..], rows,
-                MemoryMarshal.Cast<byte, float>(data.Key.Span)[(batch * k.Batch + keyHead * k.Head)..], scores);
+            int first = block * blockRows, rows = Math.Min(blockRows, shape.Rows - first);
+            Span<float> made = scores[..(rows * keys)];
+            _scores.Multiply(rows, query[(first * q.Row)..], packedKeys, made);
+            Normalize(data, batch, head, first, rows, made, bias);
+            _values.Multiply(rows, made, packedValues, output[(first * y.Row)..]);
         }
+    }
+
+    /// <summary>A block of queries of one head, keys and values read where they lie.</summary>
+    private void Block(in Pieces data, int batch, int head, int block, int worker)
+    {
+        int keyHead = head / (shape.Heads / shape.KeyHeads), keys = shape.Keys;
+        int first = block * BlockRows, rows = Math.Min(BlockRows, shape.Rows - first);
+        Span<float> scratch = MemoryMarshal.Cast<byte, float>(WorkerScratch(data, worker)), scores = scratch[..(rows * keys)];
+        Scores(MemoryMarshal.Cast<byte, float>(data.Query.Span)[(batch * q.Batch + head * q.Head + first * q.Row)..], rows,
+            MemoryMarshal.Cast<byte, float>(data.Key.Span)[(batch * k.Batch + keyHead * k.Head)..], scores);
+        Normalize(data, batch, head, first, rows, scores, scratch.Slice(BlockRows * keys, keys));
+        Combine(scores, rows, MemoryMarshal.Cast<byte, float>(data.Value.Span)[(batch * v.Batch + keyHead * v.Head)..],
+            MemoryMarshal.Cast<byte, float>(data.Output.Span)[(batch * y.Batch + head * y.Head + first * y.Row)..]);
+    }
+
+    /// <summary>Caps, masks and normalizes the scores of <paramref name="rows"/> queries, and keeps them where somebody wants them.</summary>
+    private void Normalize(in Pieces data, int batch, int head, int first, int rows, Span<float> scores, Span<float> bias)
+    {
+        int keys = shape.Keys, at = ((batch * shape.Heads + head) * shape.Rows + first) * keys;
+        Span<float> kept = data.Scores.IsEmpty ? default : MemoryMarshal.Cast<byte, float>(data.Scores.Span).Slice(at, rows * keys);
         if (scoresStage == 0 && !kept.IsEmpty) scores.CopyTo(kept);
         if (_tanh is not null)
         {
@@ -183,17 +212,23 @@ internal sealed class AttentionCore(AttentionShape shape, AttentionStrides q, At
         {
             for (int i = 0; i < rows; i++)
             {
-                Span<float> row = scores.Slice(i * keys, keys);
-                FillBias(data, batch, head, first + i, bias);
-                for (int j = 0; j < keys; j++) row[j] += bias[j];
+                // One mask for all queries stays as it is.
+                if (i == 0 || mask.Causal || data.Mask is not null && mask.Strides.Row != 0 || data.SecondMask is not null && secondMask!.Strides.Row != 0)
+                    FillBias(data, batch, head, first + i, bias);
+                Add(bias, scores.Slice(i * keys, keys));
             }
         }
         if (scoresStage == 2 && !kept.IsEmpty) scores.CopyTo(kept);
         if (keys > 0) SoftmaxKernel.Run(scores, keys, 1, logarithm: false, scores, cpu, Parallelism.None);
         if (scoresStage == 3 && !kept.IsEmpty) scores.CopyTo(kept);
-        if (made) return;
-        Combine(scores, rows, MemoryMarshal.Cast<byte, float>(data.Value.Span)[(batch * v.Batch + keyHead * v.Head)..],
-            MemoryMarshal.Cast<byte, float>(data.Output.Span)[(batch * y.Batch + head * y.Head + first * y.Row)..]);
+    }
+
+    /// <summary><c>y += x</c>.</summary>
+    private static void Add(ReadOnlySpan<float> x, Span<float> y)
+    {
+        int i = 0;
+        for (; i <= y.Length - Vector<float>.Count; i += Vector<float>.Count) (new Vector<float>(y[i..]) + new Vector<float>(x[i..])).CopyTo(y[i..]);
+        for (; i < y.Length; i++) y[i] += x[i];
     }
 
     private void FillBias(in Pieces data, int batch, int head, int i, Span<float> bias)
@@ -224,7 +259,7 @@ internal sealed class AttentionCore(AttentionShape shape, AttentionStrides q, At
                 break;
             default:
                 ReadOnlySpan<float> added = tensor.Span<float>().Slice(start, covered);
-                for (int j = 0; j < covered; j++) bias[j] += added[j];
+                Add(added, bias[..covered]);
                 break;
         }
         bias[covered..].Fill(float.NegativeInfinity);

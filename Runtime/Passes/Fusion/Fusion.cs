@@ -42,6 +42,10 @@ internal static class Fusions
         new FuseSum(),
         new FuseTransposeIntoMatMul(),
         new FuseScaleIntoMatMul(),
+        new FuseOperandScaleIntoMatMul(),
+        new FuseAttention(),
+        new FuseTransposeIntoAttention(),
+        new FuseTransposeAfterAttention(),
     ];
 }
 
