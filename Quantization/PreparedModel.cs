@@ -1,3 +1,4 @@
+using Octet.Quantization.Accuracy;
 using Octet.Quantization.Calibration;
 using Octet.Quantization.Marking;
 using Octet.Runtime;
@@ -18,6 +19,13 @@ public sealed class PreparedModel
         IReadOnlyList<Value> activations = Rewriting.QdqRewriter.Activations(model.Graph, marks);
         CalibrationNames = activations.Select(value => value.Name).ToHashSet(StringComparer.Ordinal);
         _graphInputs = activations.Where(value => value.IsGraphInput).ToDictionary(value => value.Name, value => value.Name, StringComparer.Ordinal);
+        if (!options.BiasCorrection) return;
+        var axes = new Dictionary<string, int>(StringComparer.Ordinal);
+        foreach ((Node node, Marker.Mark mark) in marks)
+        {
+            if (mark.Operator is not null && node.Input(0) is { } input && BiasCorrection.InputAxis(node) is { } axis) axes.TryAdd(input.Name, axis);
+        }
+        InputMeans = new InputMeans(axes);
     }
 
     /// <summary>The prepared float model, standard ONNX.</summary>
@@ -26,6 +34,9 @@ public sealed class PreparedModel
     /// <summary>Names of the tensors whose ranges quantization needs.</summary>
     public IReadOnlySet<string> CalibrationNames { get; }
 
+    /// <summary>Means of activations for bias correction, filled by the hook; null where that is off.</summary>
+    internal InputMeans? InputMeans { get; }
+
     internal Dictionary<Node, Marker.Mark> Marks { get; }
 
     internal QuantizationOptions Options { get; }
@@ -33,11 +44,12 @@ public sealed class PreparedModel
     /// <summary>A float session in which every tensor of <see cref="CalibrationNames"/> exists.</summary>
     public InferenceSession CreateSession() => new(Model, Options.Session with { KeepValues = CalibrationNames, Logger = Options.Logger });
 
-    /// <summary>A hook that feeds <paramref name="collector"/> with each named tensor once per run. Register it with <c>monitorAll: true</c>, so that graph inputs are seen.</summary>
+    /// <summary>A hook that feeds <paramref name="collector"/> with each named tensor once per run. Register it with <c>monitorAll: true</c>, so that graph inputs are seen. Means for bias correction start anew.</summary>
     public OpHook CreateHook(CalibrationCollector collector)
     {
         ArgumentNullException.ThrowIfNull(collector);
         collector.IncludeLayers ??= CalibrationNames;
+        InputMeans?.Clear();
         Dictionary<string, (string Node, int Index)> firstReader = new(StringComparer.Ordinal);
         return (in OpEvent e) =>
         {
@@ -47,12 +59,18 @@ public sealed class PreparedModel
                 if (!_graphInputs.ContainsKey(e.ValueName)) return;
                 if (!firstReader.TryGetValue(e.ValueName, out (string Node, int Index) first)) firstReader.Add(e.ValueName, first = (e.NodeName, e.Index));
                 if (first != (e.NodeName, e.Index)) return;
-                collector.Collect(e.ValueName, "", e.Tensor);
+                See("", e);
             }
             else if (CalibrationNames.Contains(e.ValueName))
             {
-                collector.Collect(e.ValueName, e.OperatorType, e.Tensor);
+                See(e.OperatorType, e);
             }
         };
+
+        void See(string operatorType, in OpEvent e)
+        {
+            collector.Collect(e.ValueName, operatorType, e.Tensor);
+            InputMeans?.Collect(e.ValueName, e.Tensor);
+        }
     }
 }

@@ -1,5 +1,7 @@
+using System.Globalization;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using Octet.Quantization.Accuracy;
 using Octet.Quantization.Calibration;
 using Octet.Runtime.Execution;
 
@@ -14,6 +16,14 @@ public enum CalibrationMode
     Naive,
     /// <summary>The cut that loses least information; see <see cref="EntropyCollector"/>.</summary>
     Entropy,
+    /// <summary>The range of all but a small share of the values; see <see cref="PercentileCollector"/>.</summary>
+    Percentile,
+    /// <summary>The cut that costs the least squared error; see <see cref="MeanSquaredErrorCollector"/>.</summary>
+    MeanSquaredError,
+    /// <summary>The moving average of the samples' ranges; see <see cref="MovingAverageCollector"/>.</summary>
+    MovingAverage,
+    /// <summary>The cut that Apache MXNet finds, for models that must match one calibrated there; see <see cref="MxNetEntropyCollector"/>.</summary>
+    EntropyMxNet,
     /// <summary><see cref="QuantizationOptions.Collector"/> decides.</summary>
     Custom,
 }
@@ -53,7 +63,16 @@ public sealed record QuantizationOptions
     /// <summary>How ranges of activations are found.</summary>
     public CalibrationMode Calibration { get; init; } = CalibrationMode.Entropy;
 
-    /// <summary>The collector of <see cref="CalibrationMode.Custom"/>; otherwise null.</summary>
+    /// <summary>Share of the values, in percent, that <see cref="CalibrationMode.Percentile"/> keeps; in (0, 100].</summary>
+    public double Percentile { get; init; } = PercentileCollector.DefaultPercentile;
+
+    /// <summary>Weight of the latest sample in <see cref="CalibrationMode.MovingAverage"/>; in (0, 1].</summary>
+    public double MovingAverageWeight { get; init; } = MovingAverageCollector.DefaultWeight;
+
+    /// <summary>
+    /// The collector of <see cref="CalibrationMode.Custom"/>; otherwise null. It may hold a state already, such as one read from a cache file: the samples are added to it, and without samples
+    /// its state alone decides.
+    /// </summary>
     public CalibrationCollector? Collector { get; init; }
 
     /// <summary>Integer type of activations.</summary>
@@ -74,6 +93,15 @@ public sealed record QuantizationOptions
     /// <summary>Operator types to leave float. One that matches nothing is an error.</summary>
     public IReadOnlyList<string> ExcludeOperators { get; init; } = [];
 
+    /// <summary>Moves magnitude between the channels of neighbouring layers before anything else, so that they share one scale better; null for not. The float model stays the same bit for bit.</summary>
+    public EqualizationOptions? Equalize { get; init; }
+
+    /// <summary>Moves outliers of activations into the weights that multiply them (SmoothQuant); null for not. Reads the data once more. The float model stays the same bit for bit.</summary>
+    public SmoothOptions? Smooth { get; init; }
+
+    /// <summary>Whether biases make up for the mean error that rounding the weights gives each output channel; see <see cref="Accuracy.BiasCorrection"/>.</summary>
+    public bool BiasCorrection { get; init; }
+
     /// <summary>Samples used for calibration; null for all.</summary>
     public int? Samples { get; init; }
 
@@ -91,6 +119,14 @@ public sealed record QuantizationOptions
         if (!Enum.IsDefined(Type)) throw new ArgumentException($"Type is {Type}; rule: one of {string.Join(", ", Enum.GetNames<ActivationType>())}");
         if (!Enum.IsDefined(Mode)) throw new ArgumentException($"Mode is {Mode}; rule: one of {string.Join(", ", Enum.GetNames<QuantizeMode>())}");
         if (!Enum.IsDefined(Granularity)) throw new ArgumentException($"Granularity is {Granularity}; rule: one of {string.Join(", ", Enum.GetNames<Granularity>())}");
+        if (!(Percentile is > 0 and <= 100)) throw new ArgumentException($"Percentile is {Percentile.ToString(CultureInfo.InvariantCulture)}; rule: greater than 0 and at most 100");
+        if (!(MovingAverageWeight is > 0 and <= 1)) throw new ArgumentException($"MovingAverageWeight is {MovingAverageWeight.ToString(CultureInfo.InvariantCulture)}; rule: greater than 0 and at most 1");
+        Equalize?.Validate();
+        Smooth?.Validate();
+        RequireNames(nameof(Exclude), Exclude);
+        RequireNames(nameof(ExcludeMatch), ExcludeMatch);
+        RequireNames(nameof(ExcludeOperators), ExcludeOperators);
+        if (BiasCorrection && Calibration == CalibrationMode.None) throw new ArgumentException("BiasCorrection is on but Calibration is None; rule: the mean error is found with calibration samples");
         if (Samples is < 1) throw new ArgumentException($"Samples is {Samples}; rule: at least 1, or null for all");
         if (Calibration == CalibrationMode.Custom && Collector is null) throw new ArgumentException("Calibration is Custom but Collector is null; rule: custom calibration needs a collector");
         if (Calibration != CalibrationMode.Custom && Collector is not null) throw new ArgumentException($"a Collector is given but Calibration is {Calibration}; rule: a collector goes with Custom");
@@ -102,7 +138,16 @@ public sealed record QuantizationOptions
     {
         CalibrationMode.Naive => new MinMaxCollector(),
         CalibrationMode.Entropy => new EntropyCollector(),
+        CalibrationMode.Percentile => new PercentileCollector(Percentile),
+        CalibrationMode.MeanSquaredError => new MeanSquaredErrorCollector(Type),
+        CalibrationMode.MovingAverage => new MovingAverageCollector(MovingAverageWeight),
+        CalibrationMode.EntropyMxNet => new MxNetEntropyCollector(Type),
         CalibrationMode.Custom => Collector!,
         _ => throw new InvalidOperationException("calibration is off"),
     };
+
+    private static void RequireNames(string option, IReadOnlyList<string> names)
+    {
+        if (names.Any(string.IsNullOrEmpty)) throw new ArgumentException($"{option} has an empty entry; rule: every entry is a name");
+    }
 }

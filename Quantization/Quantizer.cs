@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using Octet.Quantization.Accuracy;
 using Octet.Quantization.Calibration;
 using Octet.Quantization.Marking;
 using Octet.Quantization.Rewriting;
@@ -15,13 +16,15 @@ namespace Octet.Quantization;
 /// <summary>Turns a float model into a standard INT8 ONNX model.</summary>
 /// <remarks>
 /// One call, or two phases where the caller runs the data: <see cref="Prepare"/>, a loop over <see cref="PreparedModel.CreateSession"/> with
-/// <see cref="PreparedModel.CreateHook"/> registered, <see cref="Calibrate"/>. Both ways end in the same bytes.
+/// <see cref="PreparedModel.CreateHook"/> registered, <see cref="Calibrate"/>. Both ways end in the same bytes. With <see cref="QuantizationOptions.Smooth"/> the first of two phases starts from
+/// the model that <see cref="Smoothing.Apply(Model, IEnumerable{IReadOnlyDictionary{string, Tensor}}, SmoothOptions?, SessionOptions?, CancellationToken)"/> returns.
 /// </remarks>
 public static class Quantizer
 {
     /// <summary>Calibrates and quantizes.</summary>
     /// <param name="model">The float model; not changed.</param>
-    /// <param name="data">Samples: tensors by input name; further names, such as labels, are ignored. Read once. Null only with <see cref="CalibrationMode.None"/>.</param>
+    /// <param name="data">Samples: tensors by input name; further names, such as labels, are ignored. Read once, with <see cref="QuantizationOptions.Smooth"/> twice. Null only with
+    /// <see cref="CalibrationMode.None"/>, or with a custom collector that has its state already.</param>
     /// <param name="options">How; null for the defaults.</param>
     /// <param name="progress">Receives progress.</param>
     /// <param name="cancellation">Ends the work between two operators.</param>
@@ -31,35 +34,61 @@ public static class Quantizer
     public static QuantizationResult Quantize(Model model, IEnumerable<IReadOnlyDictionary<string, Tensor>>? data, QuantizationOptions? options = null,
         IProgress<QuantizationProgress>? progress = null, CancellationToken cancellation = default)
     {
-        ArgumentNullException.ThrowIfNull(model);
-        options = (options ?? new QuantizationOptions()).Validate();
-        if (data is null && options.Calibration != CalibrationMode.None)
-            throw new ArgumentException($"Calibration is {options.Calibration} but there is no data; rule: calibration needs samples", nameof(data));
-        progress?.Report(new QuantizationProgress("prepare", 0, 1));
-        PreparedModel prepared = Prepare(model, options);
-        if (options.Calibration == CalibrationMode.None) return Finish(prepared, null);
-
-        CalibrationCollector collector = options.CreateCollector();
-        InferenceSession session = prepared.CreateSession();
-        using IDisposable registration = session.RegisterOpHook(prepared.CreateHook(collector), monitorAll: true);
-        int? total = options.Samples ?? (data!.TryGetNonEnumeratedCount(out int count) ? count : null);
-        Tensor[]? outputs = null;
-        Tensor[]? before = null;
-        int done = 0;
-        foreach (IReadOnlyDictionary<string, Tensor> sample in data!)
+        options = Check(model, data is not null, options);
+        int? total = options.Samples ?? (data is not null && data.TryGetNonEnumeratedCount(out int count) ? count : null);
+        if (options.Smooth is not null)
         {
-            cancellation.ThrowIfCancellationRequested();
-            Tensor[] inputs = CalibrationData.Arrange(session, sample, done);
-            RunOnce(session, inputs, ref before, ref outputs, cancellation);
-            done++;
-            progress?.Report(new QuantizationProgress("calibrate", done, total));
-            if (done == options.Samples) break;
+            var smoother = new Smoother(model, options.Smooth, options.Session with { Logger = options.Logger });
+            foreach (IReadOnlyDictionary<string, Tensor> sample in data!)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                smoother.Add(sample, cancellation);
+                progress?.Report(new QuantizationProgress("smooth", smoother.Count, total));
+                if (smoother.Count == options.Samples) break;
+            }
+            model = smoother.Finish();
         }
-        if (done == 0) throw new DataException("there are no calibration samples; rule: calibration needs at least one");
-        progress?.Report(new QuantizationProgress("rewrite", 0, 1));
-        QuantizationResult result = Calibrate(prepared, collector);
-        progress?.Report(new QuantizationProgress("rewrite", 1, 1));
-        return result;
+        var run = new CalibrationRun(model, options, total, progress);
+        if (data is not null && run.NeedsData)
+        {
+            foreach (IReadOnlyDictionary<string, Tensor> sample in data)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                if (!run.Add(sample, cancellation)) break;
+            }
+        }
+        return run.Finish();
+    }
+
+    /// <summary>Calibrates with samples that arrive over time, and quantizes.</summary>
+    /// <inheritdoc cref="Quantize"/>
+    public static async Task<QuantizationResult> QuantizeAsync(Model model, IAsyncEnumerable<IReadOnlyDictionary<string, Tensor>> data, QuantizationOptions? options = null,
+        IProgress<QuantizationProgress>? progress = null, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(data);
+        options = Check(model, true, options);
+        if (options.Smooth is not null)
+        {
+            var smoother = new Smoother(model, options.Smooth, options.Session with { Logger = options.Logger });
+            await foreach (IReadOnlyDictionary<string, Tensor> sample in data.WithCancellation(cancellation).ConfigureAwait(false))
+            {
+                cancellation.ThrowIfCancellationRequested();
+                smoother.Add(sample, cancellation);
+                progress?.Report(new QuantizationProgress("smooth", smoother.Count, options.Samples));
+                if (smoother.Count == options.Samples) break;
+            }
+            model = smoother.Finish();
+        }
+        var run = new CalibrationRun(model, options, options.Samples, progress);
+        if (run.NeedsData)
+        {
+            await foreach (IReadOnlyDictionary<string, Tensor> sample in data.WithCancellation(cancellation).ConfigureAwait(false))
+            {
+                cancellation.ThrowIfCancellationRequested();
+                if (!run.Add(sample, cancellation)) break;
+            }
+        }
+        return run.Finish();
     }
 
     /// <summary>First phase: fuses what standard ONNX can express, marks operators, and names the tensors that need ranges.</summary>
@@ -68,30 +97,12 @@ public static class Quantizer
     {
         ArgumentNullException.ThrowIfNull(model);
         options = (options ?? new QuantizationOptions()).Validate();
-        foreach (Node node in model.Graph.Nodes)
-        {
-            if (node.OperatorType is "QuantizeLinear" or "DequantizeLinear" or "DynamicQuantizeLinear" || node.OperatorType.StartsWith("QLinear", StringComparison.Ordinal))
-                throw new ModelException($"{node}: the model is quantized already; rule: the quantizer takes a float model");
-        }
-        Graph graph = model.Graph.Clone();
-        // Old models list their weights as inputs with defaults. An int8 weight has no such input, so the defaults become plain constants.
-        var editor = new GraphEditor(graph);
-        foreach (Value input in graph.Inputs.Where(input => input.IsConstant).ToArray()) editor.UnmarkInput(input);
-        var plan = new PlanOptions(options.Session.Cpu, 1, model.Weights);
-        Simplifier.Run(graph, plan);
-        OpsetUpgrade.Run(graph);
-        Simplifier.Run(graph, plan);
-        Fusion.RunPortable(graph, new RewriteOptions());
-        Simplifier.Run(graph, plan);
-        var prepared = new Model(graph)
-        {
-            IrVersion = Math.Max(model.IrVersion, 7),
-            ProducerName = "octet",
-            ProducerVersion = typeof(Quantizer).Assembly.GetName().Version?.ToString(3) ?? "",
-            Description = model.Description,
-            Metadata = model.Metadata,
-        };
-        return new PreparedModel(prepared, Marker.Run(graph, options), options);
+        Model portable = ToPortable(model, options.Session);
+        if (options.Equalize is not null) Equalization.Run(portable.Graph, options.Equalize);
+        Dictionary<Node, Marker.Mark> marks = Marker.Run(portable.Graph, options);
+        foreach ((Node node, Marker.Mark mark) in marks)
+            options.Logger.LogDebug("{Operator} '{Node}' is {Decision}: {Reason}", node.QualifiedType, node.Name, mark.Operator is null ? "left float" : "quantized", mark.Reason);
+        return new PreparedModel(portable, marks, options);
     }
 
     /// <summary>Second phase: turns what <paramref name="collector"/> saw into grids and rewrites the model.</summary>
@@ -108,10 +119,46 @@ public static class Quantizer
         }
         if (prepared.CalibrationNames.Count > 0 && !prepared.CalibrationNames.Any(ranges.ContainsKey))
             throw new DataException($"the collector saw none of the {prepared.CalibrationNames.Count} tensors that need a range; rule: the samples run through the prepared model's session with its hook registered");
+        if (prepared.InputMeans is { IsEmpty: true } && prepared.CalibrationNames.Count > 0)
+            throw new DataException("bias correction is on but no sample ran with the prepared model's hook; rule: the mean error is found with samples, a cache of ranges has none");
         return Finish(prepared, ranges);
     }
 
-    private static QuantizationResult Finish(PreparedModel prepared, IReadOnlyDictionary<string, CalibrationRange>? ranges)
+    /// <summary>
+    /// The model in the form that quantization starts from: opset 13 or later, constants folded, batch norms and pads folded into convolutions, MatMul + Add as Gemm.
+    /// </summary>
+    /// <exception cref="ModelException">The model is quantized already.</exception>
+    internal static Model ToPortable(Model model, SessionOptions session)
+    {
+        foreach (Node node in model.Graph.Nodes)
+        {
+            if (node.OperatorType is "QuantizeLinear" or "DequantizeLinear" or "DynamicQuantizeLinear" || node.OperatorType.StartsWith("QLinear", StringComparison.Ordinal))
+                throw new ModelException($"{node}: the model is quantized already; rule: the quantizer takes a float model");
+        }
+        Graph graph = model.Graph.Clone();
+        // Old models list their weights as inputs with defaults. An int8 weight has no such input, so the defaults become plain constants.
+        var editor = new GraphEditor(graph);
+        foreach (Value input in graph.Inputs.Where(input => input.IsConstant).ToArray()) editor.UnmarkInput(input);
+        var plan = new PlanOptions(session.Cpu, 1, model.Weights);
+        Simplifier.Run(graph, plan);
+        OpsetUpgrade.Run(graph);
+        Simplifier.Run(graph, plan);
+        Fusion.RunPortable(graph, new RewriteOptions());
+        Simplifier.Run(graph, plan);
+        return new Model(graph)
+        {
+            IrVersion = Math.Max(model.IrVersion, 7),
+            ProducerName = "octet",
+            ProducerVersion = typeof(Quantizer).Assembly.GetName().Version?.ToString(3) ?? "",
+            Description = model.Description,
+            Metadata = model.Metadata,
+        };
+    }
+
+    /// <summary>Rewrites a prepared model.</summary>
+    /// <param name="prepared">The prepared model; not changed.</param>
+    /// <param name="ranges">Ranges of activations; null for ranges at run time.</param>
+    internal static QuantizationResult Finish(PreparedModel prepared, IReadOnlyDictionary<string, CalibrationRange>? ranges)
     {
         // A prepared model may be calibrated more than once, so the rewriting works on a copy; marks follow by position.
         Graph graph = prepared.Model.Graph.Clone();
@@ -119,7 +166,7 @@ public static class Quantizer
         for (int i = 0; i < graph.Nodes.Count; i++) marks[graph.Nodes[i]] = prepared.Marks[prepared.Model.Graph.Nodes[i]];
         var warnings = new List<string>();
         NodeDecision[] decisions = [.. graph.Nodes.Select(node => new NodeDecision(node.Name, node.QualifiedType, marks[node].Operator is not null, marks[node].Reason))];
-        QdqRewriter.Run(graph, marks, ranges, prepared.Options, warnings);
+        QdqRewriter.Run(graph, marks, ranges, prepared.Options, warnings, prepared.InputMeans);
         GraphVerifier.Verify(graph);
         foreach (string warning in warnings) prepared.Options.Logger.LogWarning("{Warning}", warning);
         var used = new Dictionary<string, CalibrationRange>(StringComparer.Ordinal);
@@ -141,29 +188,13 @@ public static class Quantizer
         return new QuantizationResult(model, new QuantizationReport(decisions, used, warnings));
     }
 
-    private static void RunOnce(InferenceSession session, Tensor[] inputs, ref Tensor[]? before, ref Tensor[]? outputs, CancellationToken cancellation)
+    private static QuantizationOptions Check(Model model, bool hasData, QuantizationOptions? options)
     {
-        bool same = before is not null;
-        for (int i = 0; same && i < inputs.Length; i++) same = inputs[i].Shape.SequenceEqual(before![i].Shape);
-        if (!same)
-        {
-            try
-            {
-                outputs = session.CreateOutputs(inputs);
-            }
-            catch (UnsupportedModelException)
-            {
-                outputs = null;   // shapes follow from data: the run allocates its outputs
-            }
-            before = inputs;
-        }
-        if (outputs is not null)
-        {
-            session.Run(inputs, outputs, cancellation);
-            return;
-        }
-        var named = new Dictionary<string, Tensor>(StringComparer.Ordinal);
-        for (int i = 0; i < inputs.Length; i++) named.Add(session.Inputs[i].Name, inputs[i]);
-        session.RunValues(named.ToDictionary(pair => pair.Key, pair => (RuntimeValue?)pair.Value, StringComparer.Ordinal), cancellation);
+        ArgumentNullException.ThrowIfNull(model);
+        options = (options ?? new QuantizationOptions()).Validate();
+        if (!hasData && options.Calibration is not (CalibrationMode.None or CalibrationMode.Custom))
+            throw new ArgumentException($"Calibration is {options.Calibration} but there is no data; rule: calibration needs samples", "data");
+        if (!hasData && options.Smooth is not null) throw new ArgumentException("Smooth is on but there is no data; rule: smoothing measures activations on samples", "data");
+        return options;
     }
 }

@@ -1,5 +1,3 @@
-using Octet.Runtime.Tensors;
-
 namespace Octet.Quantization.Calibration;
 
 /// <summary>
@@ -14,9 +12,10 @@ namespace Octet.Quantization.Calibration;
 /// </code>
 /// L is 127 for signed and 255 for non-negative tensors. Bin 0 is left out: its values become the zero point under every threshold, and after a ReLU it would outweigh all others. A tensor whose magnitudes fall into no more than L bins keeps its full range:
 /// this is what keeps tensors of few distinct values, and constants, from collapsing. An outlier so far out that all other values share those few bins is not cut either.
-/// The range is never cut below the end where the squared error is least.
+/// The range is never cut below the end where the squared error is least (<see cref="MeanSquaredErrorCollector"/>): the entropy weighs a rare value by its count alone, and in a layer of
+/// scores the rare large values are the answer.
 /// </remarks>
-public sealed class EntropyCollector : MergeableCollector
+public sealed class EntropyCollector : HistogramCollector
 {
     /// <summary>Candidates tried per tensor, evenly spaced.</summary>
     private const int MostCandidates = 512;
@@ -24,34 +23,8 @@ public sealed class EntropyCollector : MergeableCollector
     /// <summary>Probability that an empty bin of Q gets where P is not empty, so that the divergence stays finite.</summary>
     private const double Floor = 1e-9;
 
-    private readonly SortedDictionary<string, StreamingHistogram> _histograms = new(StringComparer.Ordinal);
-
-    /// <inheritdoc/>
-    public override string Kind => "entropy";
-
-    /// <inheritdoc/>
-    public override void Collect(string name, string operatorType, TensorView tensor)
-    {
-        if (!Includes(name) || tensor.Type != DataType.Float32 || tensor.Length == 0) return;
-        ReadOnlySpan<float> x = tensor.Elements<float>();
-        (float min, float max) = Extremes.Of(x);
-        if (!float.IsFinite(min) || !float.IsFinite(max)) throw NotFinite(name, float.IsFinite(min) ? max : min);
-        if (!_histograms.TryGetValue(name, out StreamingHistogram? histogram)) _histograms.Add(name, histogram = new StreamingHistogram());
-        histogram.Add(x, min, max);
-    }
-
-    /// <inheritdoc/>
-    public override IReadOnlyDictionary<string, CalibrationRange> PostCollect()
-    {
-        var ranges = new Dictionary<string, CalibrationRange>(StringComparer.Ordinal);
-        foreach ((string name, StreamingHistogram histogram) in _histograms)
-        {
-            if (histogram.Count == 0) continue;
-            float threshold = Threshold(histogram.Magnitudes(), histogram.BinWidth, histogram.Min >= 0 ? 255 : 127);
-            ranges.Add(name, new CalibrationRange(MathF.Max(histogram.Min, -threshold), MathF.Min(histogram.Max, threshold)));
-        }
-        return ranges;
-    }
+    private protected override CalibrationRange Range(StreamingHistogram histogram) =>
+        Cut(histogram, Threshold(histogram.Magnitudes(), histogram.BinWidth, histogram.Min >= 0 ? 255 : 127));
 
     /// <summary>The threshold T* for a histogram of magnitudes.</summary>
     /// <param name="bins">Counts; entry i covers [i, i + 1) · <paramref name="width"/>.</param>
@@ -61,98 +34,61 @@ public sealed class EntropyCollector : MergeableCollector
     internal static float Threshold(ReadOnlySpan<long> bins, double width, int levels)
     {
         int n = bins.LastIndexOfAnyExcept(0L) + 1;
-        int occupied = 0;
-        double total = 0;
-        for (int i = 1; i < n; i++)
-        {
-            if (bins[i] != 0) occupied++;
-            total += bins[i];
-        }
-        if (n <= levels || occupied <= levels) return (float)(n * width);
-        var q = new double[n];
+        bins = bins[..n];
+        var sums = new Sums(bins);
+        if (n <= levels || sums.Occupied[n] <= levels) return (float)(n * width);
         double best = double.PositiveInfinity;
         int bestEnd = n;
         int stride = Math.Max(1, (n - levels) / MostCandidates);
-        double above = 0;
-        int counted = n;
         for (int end = n; end >= levels; end -= stride)
         {
-            for (; counted > end; counted--) above += bins[counted - 1];
-            double divergence = Divergence(bins[..end], above, total, levels, q);
+            double divergence = Divergence(bins, end, sums, levels);
             if (divergence < best) (best, bestEnd) = (divergence, end);
         }
-        return (float)(Math.Max(bestEnd, LeastSquaresEnd(bins[..n], levels)) * width);
+        return (float)(Math.Max(bestEnd, MeanSquaredErrorCollector.LeastEnd(bins, end => (double)end / levels, levels)) * width);
     }
 
     /// <summary>
-    /// The end of the range where clamping and rounding together cost the least squared error: <c>Σ_{i &lt; end} h_i · step² / 12 + Σ_{i ≥ end} h_i · (i + ½ − end)²</c>,
-    /// <c>step = end / L</c>, in bins. The entropy may not cut below it: it weighs a rare value by its count alone, and in a layer of scores the rare large values are the answer.
+    /// Σ P · ln(P / Q) for the threshold at bin <paramref name="end"/>. Q is one number per level, so a level's part is <c>Σ h·ln h − m·ln(N·q)</c> from sums over its bins, and a candidate
+    /// costs one logarithm per level instead of one per bin.
     /// </summary>
-    private static int LeastSquaresEnd(ReadOnlySpan<long> bins, int levels)
+    private static double Divergence(ReadOnlySpan<long> bins, int end, Sums sums, int levels)
     {
-        // With suffix sums of h, h·i and h·i² each candidate costs O(1).
-        double count = 0, first = 0, second = 0, total = 0, best = double.PositiveInfinity;
-        for (int i = 1; i < bins.Length; i++) total += bins[i];
-        int bestEnd = bins.Length;
-        for (int end = bins.Length; end >= levels; end--)
-        {
-            if (end < bins.Length)
-            {
-                double centre = end + 0.5;
-                count += bins[end];
-                first += bins[end] * centre;
-                second += bins[end] * centre * centre;
-            }
-            double step = (double)end / levels;
-            double cost = (total - count) * step * step / 12 + second - 2 * end * first + (double)end * end * count;
-            if (cost < best) (best, bestEnd) = (cost, end);
-        }
-        return bestEnd;
-    }
-
-    private static double Divergence(ReadOnlySpan<long> inside, double above, double total, int levels, Span<double> q)
-    {
-        int end = inside.Length;
-        double kept = total - above;
+        double total = sums.Count[^1], kept = sums.Count[end], above = total - kept;
         if (kept <= 0) return double.PositiveInfinity;
+        double divergence = 0, lastLevel = Floor;
         for (int level = 0; level < levels; level++)
         {
-            int first = (int)((long)level * end / levels), last = (int)((long)(level + 1) * end / levels);
-            double mass = 0;
-            int occupied = 0;
-            for (int i = Math.Max(1, first); i < last; i++)
+            int first = Math.Max(1, (int)((long)level * end / levels)), last = Math.Max(1, (int)((long)(level + 1) * end / levels));
+            double mass = sums.Count[last] - sums.Count[first];
+            int occupied = sums.Occupied[last] - sums.Occupied[first];
+            if (occupied == 0) continue;
+            double q = Math.Max(mass / occupied / kept, Floor);
+            divergence += sums.Entropy[last] - sums.Entropy[first] - mass * Math.Log(total * q);
+            if (level == levels - 1) lastLevel = q;
+        }
+        // The last bin also carries what lies above.
+        double own = bins[end - 1], all = own + above;
+        if (own > 0) divergence -= own * Math.Log(own / (total * lastLevel));
+        if (all > 0) divergence += all * Math.Log(all / (total * (own > 0 ? lastLevel : Floor)));
+        return divergence / total;
+    }
+
+    /// <summary>Sums over the bins 1 … i − 1 of a histogram, for every i.</summary>
+    private sealed class Sums
+    {
+        public readonly double[] Count, Entropy;   // Σ h, Σ h · ln h
+        public readonly int[] Occupied;
+
+        public Sums(ReadOnlySpan<long> bins)
+        {
+            (Count, Entropy, Occupied) = (new double[bins.Length + 1], new double[bins.Length + 1], new int[bins.Length + 1]);
+            for (int i = 1; i < bins.Length; i++)
             {
-                mass += inside[i];
-                if (inside[i] != 0) occupied++;
+                Count[i + 1] = Count[i] + bins[i];
+                Entropy[i + 1] = Entropy[i] + (bins[i] > 0 ? bins[i] * Math.Log(bins[i]) : 0);
+                Occupied[i + 1] = Occupied[i] + (bins[i] > 0 ? 1 : 0);
             }
-            for (int i = Math.Max(1, first); i < last; i++) q[i] = inside[i] != 0 ? mass / occupied : 0;
         }
-
-        double divergence = 0;
-        for (int i = 1; i < end; i++)
-        {
-            double p = (inside[i] + (i == end - 1 ? above : 0)) / total;
-            if (p > 0) divergence += p * Math.Log(p / Math.Max(q[i] / kept, Floor));
-        }
-        return divergence;
-    }
-
-    /// <inheritdoc/>
-    public override void Merge(MergeableCollector other)
-    {
-        if (other is not EntropyCollector entropy) throw new ArgumentException($"a '{other?.Kind}' collector cannot be merged into '{Kind}'; rule: equal kinds", nameof(other));
-        foreach ((string name, StreamingHistogram histogram) in entropy._histograms)
-        {
-            if (!_histograms.TryGetValue(name, out StreamingHistogram? mine)) _histograms.Add(name, mine = new StreamingHistogram());
-            mine.Add(histogram);
-        }
-    }
-
-    internal override IReadOnlyDictionary<string, CollectorState> SaveState() => _histograms.ToDictionary(pair => pair.Key, pair => pair.Value.Save());
-
-    internal override void LoadState(IReadOnlyDictionary<string, CollectorState> state)
-    {
-        _histograms.Clear();
-        foreach ((string name, CollectorState value) in state) _histograms.Add(name, StreamingHistogram.Load(value));
     }
 }

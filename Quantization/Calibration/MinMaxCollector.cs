@@ -13,12 +13,7 @@ public sealed class MinMaxCollector : MergeableCollector
     /// <inheritdoc/>
     public override void Collect(string name, string operatorType, TensorView tensor)
     {
-        if (!Includes(name) || tensor.Type != DataType.Float32 || tensor.Length == 0) return;
-        (float min, float max) = Extremes.Of(tensor.Elements<float>());
-        if (!float.IsFinite(min) || !float.IsFinite(max)) throw NotFinite(name, float.IsFinite(min) ? max : min);
-        _ranges[name] = _ranges.TryGetValue(name, out CollectorState? seen)
-            ? seen with { Min = MathF.Min(seen.Min, min), Max = MathF.Max(seen.Max, max), Count = seen.Count + tensor.Length }
-            : new CollectorState(min, max, tensor.Length);
+        if (TryRead(name, tensor, out ReadOnlySpan<float> elements, out CalibrationRange range)) Add(name, new CollectorState(range.Min, range.Max, elements.Length));
     }
 
     /// <inheritdoc/>
@@ -28,20 +23,23 @@ public sealed class MinMaxCollector : MergeableCollector
     /// <inheritdoc/>
     public override void Merge(MergeableCollector other)
     {
-        if (other is not MinMaxCollector naive) throw new ArgumentException($"a '{other?.Kind}' collector cannot be merged into '{Kind}'; rule: equal kinds", nameof(other));
-        foreach ((string name, CollectorState state) in naive._ranges)
-        {
-            _ranges[name] = _ranges.TryGetValue(name, out CollectorState? seen)
-                ? seen with { Min = MathF.Min(seen.Min, state.Min), Max = MathF.Max(seen.Max, state.Max), Count = seen.Count + state.Count }
-                : state;
-        }
+        RequireSameKind(other);
+        foreach ((string name, CollectorState state) in other.SaveState()) Add(name, state);
     }
 
-    internal override IReadOnlyDictionary<string, CollectorState> SaveState() => _ranges;
+    /// <inheritdoc/>
+    public override IReadOnlyDictionary<string, CollectorState> SaveState() => new Dictionary<string, CollectorState>(_ranges, StringComparer.Ordinal);
 
-    internal override void LoadState(IReadOnlyDictionary<string, CollectorState> state)
+    /// <inheritdoc/>
+    public override void LoadState(IReadOnlyDictionary<string, CollectorState> state)
     {
+        ArgumentNullException.ThrowIfNull(state);
+        foreach ((string name, CollectorState value) in state) RequireExtremes(name, value);
         _ranges.Clear();
-        foreach ((string name, CollectorState value) in state) _ranges.Add(name, value);
+        foreach ((string name, CollectorState value) in state) _ranges.Add(name, new CollectorState(value.Min, value.Max, value.Count));
     }
+
+    private void Add(string name, CollectorState state) => _ranges[name] = _ranges.TryGetValue(name, out CollectorState? seen)
+        ? seen with { Min = MathF.Min(seen.Min, state.Min), Max = MathF.Max(seen.Max, state.Max), Count = seen.Count + state.Count }
+        : state;
 }

@@ -1,3 +1,7 @@
+using System.Globalization;
+using System.Numerics;
+using System.Runtime.InteropServices;
+
 namespace Octet.Quantization.Calibration;
 
 /// <summary>
@@ -13,6 +17,12 @@ internal sealed class StreamingHistogram
 
     /// <summary>Narrowest bins: values below 2^−140·4096 share a few bins, which no float32 model notices.</summary>
     private const int LeastExponent = -140;
+
+    /// <summary>Widest bins: the greatest float32 lies within bin HalfBins − 1.</summary>
+    private const int GreatestExponent = 128 - 12;
+
+    [ThreadStatic]
+    private static long[]? t_odd;
 
     private long[] _bins = new long[2 * HalfBins];
     private int _exponent = LeastExponent;
@@ -46,13 +56,39 @@ internal sealed class StreamingHistogram
         Max = MathF.Max(Max, max);
         Count += x.Length;
         WidenFor(MathF.Max(MathF.Abs(min), MathF.Abs(max)));
+        if (_exponent >= -126) x = x[AddVectors(x, MathF.ScaleB(1f, -_exponent))..];
         double inverse = Math.ScaleB(1.0, -_exponent);
-        long[] bins = _bins;
-        foreach (float value in x)
+        // Exact: a float32 times a power of two fits a float64.
+        foreach (float value in x) _bins[(int)Math.Floor(value * inverse) + HalfBins]++;
+    }
+
+    /// <summary>Counts whole vectors.</summary>
+    /// <returns>How many values were counted.</returns>
+    private int AddVectors(ReadOnlySpan<float> x, float inverse)
+    {
+        ReadOnlySpan<Vector<float>> vectors = MemoryMarshal.Cast<float, Vector<float>>(x);
+        if (vectors.Length < 2) return 0;
+        // Counts of neighbouring values go to different arrays: after a ReLU most are equal, and incrementing one place over and over waits for the store before.
+        long[] even = _bins, odd = t_odd ??= new long[2 * HalfBins];
+        Span<int> bins = stackalloc int[Vector<int>.Count];
+        Vector<float> scale = new(inverse);
+        Vector<int> half = new(HalfBins);
+        foreach (Vector<float> values in vectors)
         {
-            // Exact: a float32 times a power of two fits a float64.
-            bins[(int)Math.Floor(value * inverse) + HalfBins]++;
+            // A product with a power of two is exact in float32, except that one below the least subnormal becomes a zero: of a negative value, the bin is −1.
+            Vector<float> scaled = values * scale;
+            Vector<int> bin = Vector.ConvertToInt32(Vector.Floor(scaled)) + half;
+            bin += Vector.LessThan(values, Vector<float>.Zero) & Vector.Equals(scaled, Vector<float>.Zero);
+            bin.CopyTo(bins);
+            for (int i = 0; i + 1 < bins.Length; i += 2)
+            {
+                even[bins[i]]++;
+                odd[bins[i + 1]]++;
+            }
         }
+        for (int i = 0; i < odd.Length; i++) _bins[i] += odd[i];
+        Array.Clear(odd);
+        return vectors.Length * Vector<float>.Count;
     }
 
     /// <summary>Adds the counts of another histogram.</summary>
@@ -81,16 +117,31 @@ internal sealed class StreamingHistogram
     internal CollectorState Save()
     {
         int first = Array.FindIndex(_bins, count => count != 0), last = Array.FindLastIndex(_bins, count => count != 0);
-        return first < 0 ? new CollectorState(0, 0, 0) : new CollectorState(Min, Max, Count, 0, _exponent, first - HalfBins, _bins[first..(last + 1)]);
+        return new CollectorState(Min, Max, Count) { Exponent = _exponent, FirstBin = first - HalfBins, Bins = _bins[first..(last + 1)] };
     }
 
-    internal static StreamingHistogram Load(CollectorState state)
+    /// <summary>A histogram from a state whose extremes and count were checked.</summary>
+    /// <returns>What is wrong with the state; null where nothing is.</returns>
+    internal static (string Facts, string Rule)? TryLoad(CollectorState state, out StreamingHistogram? histogram)
     {
-        var histogram = new StreamingHistogram();
-        if (state.Count == 0 || state.Bins is null) return histogram;
-        (histogram.Min, histogram.Max, histogram.Count, histogram._exponent) = (state.Min, state.Max, state.Count, state.Exponent);
-        state.Bins.CopyTo(histogram._bins, state.FirstBin + HalfBins);
-        return histogram;
+        histogram = null;
+        if (state.Exponent is < LeastExponent or > GreatestExponent) return ($"bins are 2^{state.Exponent} wide", $"{LeastExponent} ≤ exponent ≤ {GreatestExponent}");
+        if (state.Bins is not { Count: > 0 and <= 2 * HalfBins } bins) return ($"it has {state.Bins?.Count ?? 0} bins", $"1 … {2 * HalfBins}");
+        if (state.FirstBin < -HalfBins || state.FirstBin > HalfBins - bins.Count) return ($"bins {state.FirstBin} … {(long)state.FirstBin + bins.Count - 1}", $"bins lie in {-HalfBins} … {HalfBins - 1}");
+        long left = state.Count;
+        foreach (long count in bins)
+        {
+            if (count < 0 || count > left) return (count < 0 ? $"a bin counts {count}" : $"bins count more than {state.Count}", "no bin is negative and they add up to the count");
+            left -= count;
+        }
+        if (left != 0) return ($"bins count {state.Count - left} of {state.Count}", "they add up to the count");
+        var made = new StreamingHistogram { Min = state.Min, Max = state.Max, Count = state.Count, _exponent = state.Exponent };
+        double inverse = Math.ScaleB(1.0, -state.Exponent);
+        if (bins[0] == 0 || bins[^1] == 0 || Math.Floor(state.Min * inverse) != state.FirstBin || Math.Floor(state.Max * inverse) != state.FirstBin + bins.Count - 1)
+            return ($"bins {state.FirstBin} … {state.FirstBin + bins.Count - 1} of width 2^{state.Exponent} for values in [{state.Min.ToString(CultureInfo.InvariantCulture)}, {state.Max.ToString(CultureInfo.InvariantCulture)}]", "the first bin holds the least value and the last the greatest");
+        for (int i = 0; i < bins.Count; i++) made._bins[state.FirstBin + HalfBins + i] = bins[i];
+        histogram = made;
+        return null;
     }
 
     private void WidenFor(float magnitude)

@@ -1,3 +1,4 @@
+using Octet.Quantization.Accuracy;
 using Octet.Quantization.Calibration;
 using Octet.Quantization.Marking;
 using Octet.Runtime.Graphs;
@@ -20,13 +21,14 @@ internal sealed class QdqRewriter
     private readonly Dictionary<Node, Marker.Mark> _marks;
     private readonly QuantizationOptions _options;
     private readonly List<string> _warnings;
+    private readonly InputMeans? _means;
     private readonly List<Node> _redundant = [];
     private readonly Dictionary<Value, Value> _quantized = [];      // activation → its dequantized form
-    private readonly Dictionary<(Tensor, int, float, string), (Value Dequantized, float[] Scales)> _weights = [];
+    private readonly Dictionary<(Tensor, int, float, string), (Value Dequantized, QuantizedWeight Weight)> _weights = [];
 
-    private QdqRewriter(Graph graph, Dictionary<Node, Marker.Mark> marks, QuantizationOptions options, List<string> warnings)
+    private QdqRewriter(Graph graph, Dictionary<Node, Marker.Mark> marks, QuantizationOptions options, List<string> warnings, InputMeans? means)
     {
-        (_graph, _editor, _marks, _options, _warnings) = (graph, new GraphEditor(graph), marks, options, warnings);
+        (_graph, _editor, _marks, _options, _warnings, _means) = (graph, new GraphEditor(graph), marks, options, warnings, means);
     }
 
     /// <summary>The activations that need a range: what quantized operators read, constants and values inside a merged pair excepted.</summary>
@@ -51,8 +53,9 @@ internal sealed class QdqRewriter
     /// <param name="ranges">Range of every activation; null to quantize activations by their range at run time.</param>
     /// <param name="options">Types and granularity.</param>
     /// <param name="warnings">Receives what the user should know.</param>
-    public static void Run(Graph graph, Dictionary<Node, Marker.Mark> marks, IReadOnlyDictionary<string, CalibrationRange>? ranges, QuantizationOptions options, List<string> warnings) =>
-        new QdqRewriter(graph, marks, options, warnings).Run(ranges);
+    /// <param name="means">Means of activations, to correct biases with; null for not.</param>
+    public static void Run(Graph graph, Dictionary<Node, Marker.Mark> marks, IReadOnlyDictionary<string, CalibrationRange>? ranges, QuantizationOptions options, List<string> warnings, InputMeans? means = null) =>
+        new QdqRewriter(graph, marks, options, warnings, means).Run(ranges);
 
     /// <summary>Whether <paramref name="node"/> is a clamp that becomes part of the operator before it.</summary>
     private static bool IsMergedActivation(Node node, Dictionary<Node, Marker.Mark> marks) =>
@@ -223,19 +226,24 @@ internal sealed class QdqRewriter
         float[] floatBias = bias?.Constant?.ToFloat32Array() ?? [];
 
         (Tensor, int, float, string) key = (weight.Constant!, axis, inputScale, bias?.Name ?? "");
-        if (!_weights.TryGetValue(key, out (Value Dequantized, float[] Scales) made))
+        if (!_weights.TryGetValue(key, out (Value Dequantized, QuantizedWeight Weight) made))
         {
             QuantizedWeight quantized = WeightQuantizer.Quantize(weight.Constant!, axis, floatBias, inputScale);
-            made = (Constant(weight.Name, quantized.Values, quantized.Scales, quantized.Axis), quantized.Scales);
+            made = (Constant(weight.Name, quantized.Values, quantized.Scales, quantized.Axis), quantized);
             _weights.Add(key, made);
         }
         _editor.SetInput(node, row.Weight, made.Dequantized);
-        if (bias is null || inputScale == 0) return;
-
-        float[] biasScales = [.. made.Scales.Select(scale => WeightQuantizer.BiasScale(inputScale, scale))];
-        int[] integers = WeightQuantizer.QuantizeBias(floatBias, inputScale, made.Scales);
-        _editor.SetInput(node, row.Bias, Constant(bias.Name, Tensor.Create(integers, floatBias.Length), biasScales, biasScales.Length == 1 ? -1 : 0));
+        if (inputScale == 0) return;
+        if (row.Bias >= 0 && _means?.Of(ActivationName(node)) is { } means) floatBias = BiasCorrection.Apply(node, weight.Constant!, made.Weight, floatBias, means);
+        if (floatBias.Length == 0) return;
+        float[] scales = made.Weight.Scales;
+        float[] biasScales = [.. scales.Select(scale => WeightQuantizer.BiasScale(inputScale, scale))];
+        int[] integers = WeightQuantizer.QuantizeBias(floatBias, inputScale, scales);
+        _editor.SetInput(node, row.Bias, Constant(bias?.Name ?? node.Name + "/bias", Tensor.Create(integers, floatBias.Length), biasScales, biasScales.Length == 1 ? -1 : 0));
     }
+
+    /// <summary>The name of the activation whose integers the first input of <paramref name="node"/> means.</summary>
+    private static string ActivationName(Node node) => node.Inputs[0]!.Producer?.Inputs[0]?.Producer?.Inputs[0]?.Name ?? "";
 
     /// <summary>The axis of a weight tensor that is the output channel.</summary>
     private static int ChannelAxis(Node node, Tensor weight) => node.OperatorType switch
