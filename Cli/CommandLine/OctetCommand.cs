@@ -36,6 +36,7 @@ internal static class OctetCommand
         BenchVerb.Create(),
         ExplainVerb.Create(),
         VerifyVerb.Create(),
+        DisasmVerb.Create(),
         ConformVerb.Create(),
         CommonOptions.Json,
         CommonOptions.Verbose,

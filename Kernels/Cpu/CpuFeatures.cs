@@ -26,6 +26,9 @@ public enum CpuFeatures
     /// <summary>AVX-512 F, BW, CD, DQ and VL, usable through .NET's intrinsics.</summary>
     Avx512 = 1 << 5,
 
-    /// <summary>VPDPBUSD on zmm registers; reached only by emitted code.</summary>
+    /// <summary>
+    /// AVX-512 F, BW, CD, DQ and VL with VPDPBUSD on zmm registers; reached only by emitted code, so a program compiled ahead of time may
+    /// have this bit without <see cref="Avx512"/>.
+    /// </summary>
     Avx512Vnni = 1 << 6,
 }

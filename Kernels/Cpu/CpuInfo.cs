@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
@@ -7,8 +8,8 @@ namespace Octet.Kernels.Cpu;
 /// <remarks>
 /// Nothing in the kernels reads this class while it chooses: selectors take <see cref="CpuFeatures"/> as an argument, and only
 /// the session reads <see cref="Detected"/> to supply it. <c>OCTET_MAX_ISA</c> = <c>scalar | sse41 | avx2 | avxvnni | avx512 |
-/// avx512vnni</c> caps the answer; <c>DOTNET_Enable*</c> switches are respected because the intrinsics' own
-/// <c>IsSupported</c> is part of every bit.
+/// avx512vnni</c> caps the answer; <c>DOTNET_Enable*</c> switches are respected because the intrinsics' own <c>IsSupported</c> is
+/// part of every bit but <see cref="CpuFeatures.Avx512Vnni"/>, which has no intrinsic: see <see cref="Usable"/>.
 /// </remarks>
 public static class CpuInfo
 {
@@ -46,17 +47,44 @@ public static class CpuInfo
 
     private static CpuFeatures Detect()
     {
+        if (CpuId.Read() is not { } cpu) return Intrinsics();
+        return Usable(cpu.Features(), Intrinsics(), RuntimeFeature.IsDynamicCodeCompiled, Environment.GetEnvironmentVariable);
+    }
+
+    /// <summary>What is left of the CPU's features for a process.</summary>
+    /// <param name="hardware">What CPU and operating system allow.</param>
+    /// <param name="intrinsics">What .NET's intrinsics say they support in this process.</param>
+    /// <param name="compiledNow">
+    /// Whether methods are compiled while the program runs: then intrinsics that are missing although the CPU has them were switched
+    /// off. In a program compiled ahead of time they may just not have been compiled, so the switches are read here.
+    /// </param>
+    /// <param name="variable">Reads an environment variable.</param>
+    internal static CpuFeatures Usable(CpuFeatures hardware, CpuFeatures intrinsics, bool compiledNow, Func<string, string?> variable)
+    {
+        bool emitted = (hardware & CpuFeatures.Avx512Vnni) != 0
+            && (compiledNow ? (intrinsics & CpuFeatures.Avx512) != 0 : !IsSwitchedOff(variable));
+        return hardware & intrinsics | intrinsics & CpuFeatures.Vector128 | (emitted ? CpuFeatures.Avx512Vnni : CpuFeatures.None);
+    }
+
+    /// <summary>Whether an environment switch of .NET that takes AVX-512 away is 0.</summary>
+    private static bool IsSwitchedOff(Func<string, string?> variable)
+    {
+        foreach (string name in new[] { "HWIntrinsic", "AVX", "AVX2", "AVX512", "AVX512F", "AVX512F_VL", "AVX512BW", "AVX512BW_VL", "AVX512CD", "AVX512DQ" })
+        {
+            if (variable("DOTNET_Enable" + name)?.Trim() == "0") return true;
+        }
+        return false;
+    }
+
+    private static CpuFeatures Intrinsics()
+    {
         CpuFeatures features = CpuFeatures.None;
         if (Vector128.IsHardwareAccelerated) features |= CpuFeatures.Vector128;
         if (Sse41.IsSupported) features |= CpuFeatures.Sse41;
         if (Avx2.IsSupported) features |= CpuFeatures.Avx2;
         if (Fma.IsSupported) features |= CpuFeatures.Fma;
         if (AvxVnni.IsSupported) features |= CpuFeatures.AvxVnni;
-        if (Avx512BW.IsSupported && Avx512BW.VL.IsSupported && Avx512DQ.IsSupported) features |= CpuFeatures.Avx512;
-
-        const int vnniBit = 1 << 11;   // CPUID.(EAX=7,ECX=0):ECX
-        if ((features & CpuFeatures.Avx512) != 0 && X86Base.IsSupported && (X86Base.CpuId(7, 0).Ecx & vnniBit) != 0)
-            features |= CpuFeatures.Avx512Vnni;
+        if (Avx512BW.IsSupported && Avx512BW.VL.IsSupported && Avx512DQ.IsSupported && Avx512CD.IsSupported) features |= CpuFeatures.Avx512;
         return features;
     }
 

@@ -1,54 +1,36 @@
 using Octet.Kernels.Cpu;
+using Octet.Kernels.Memory;
 
 namespace Octet.Kernels.Emit;
 
-/// <summary>Whether this process may run emitted machine code, and what it loaded.</summary>
-internal static unsafe class EmittedCode
+/// <summary>The emitted code of this process: whether it may run any, and what it loaded.</summary>
+/// <remarks>Kernels are a fixed, small set that any session may call, so their code lives as long as the process.</remarks>
+internal static class EmittedCode
 {
-    /// <summary>Features whose kernels are emitted.</summary>
-    private const CpuFeatures EmittedFeatures = CpuFeatures.Avx512Vnni;
-
-    private static readonly byte[] Return = [0xC3];
-
-    private static int _state;   // 0 not tried, 1 allowed, 2 refused
-
     /// <summary>Receives the one line that says that executable memory is refused; standard error unless a host sets it.</summary>
     public static Action<string> Log { get; set; } = Console.Error.WriteLine;
 
-    /// <summary>Whether executable memory can be had; tried once, with a function that returns at once.</summary>
-    public static bool Allowed
-    {
-        get
-        {
-            if (Volatile.Read(ref _state) == 0)
-            {
-                bool allowed = ExecutableMemory.TryLoad(Return) != null;
-                if (Interlocked.CompareExchange(ref _state, allowed ? 1 : 2, 0) == 0 && !allowed)
-                    Log("octet: the system refuses executable memory; kernels in emitted code are replaced by intrinsics");
-            }
-            return _state == 1;
-        }
-    }
+    private static readonly byte[] Return = [0xC3];
 
-    /// <summary>The features without those that only emitted code reaches, if this process may not run any.</summary>
-    public static CpuFeatures Usable(CpuFeatures cpu) => (cpu & EmittedFeatures) == 0 || Allowed ? cpu : cpu & ~EmittedFeatures;
+    private static readonly CodePermit Permit = new(Probe, line => Log(line));
 
-    /// <summary>Loads functions side by side and returns their addresses.</summary>
-    /// <exception cref="InvalidOperationException">Executable memory is refused; ask <see cref="Allowed"/> first.</exception>
-    public static nint[] Load(IReadOnlyList<byte[]> functions)
+    private static readonly CodeCache Cache = new();
+
+    /// <inheritdoc cref="CodePermit.Allowed"/>
+    public static bool Allowed => Permit.Allowed;
+
+    /// <summary>Time that this process has spent on emitting and loading kernels.</summary>
+    public static TimeSpan Spent => Cache.Spent;
+
+    /// <inheritdoc cref="CodePermit.Usable"/>
+    public static CpuFeatures Usable(CpuFeatures cpu) => Permit.Usable(cpu);
+
+    /// <inheritdoc cref="CodeCache.Get"/>
+    public static nint[] Load(string signature, Func<EmittedFunction[]> emit) => Cache.Get(signature, emit);
+
+    private static bool Probe()
     {
-        const int alignment = 64;
-        var offsets = new int[functions.Count];
-        int size = 0;
-        for (int i = 0; i < offsets.Length; i++)
-        {
-            offsets[i] = size;
-            size += (functions[i].Length + alignment - 1) / alignment * alignment;
-        }
-        var code = new byte[size];
-        for (int i = 0; i < offsets.Length; i++) functions[i].CopyTo(code, offsets[i]);
-        nint start = (nint)ExecutableMemory.TryLoad(code);
-        if (start == 0) throw new InvalidOperationException("the system refuses executable memory");
-        return Array.ConvertAll(offsets, offset => start + offset);
+        using ExecutableMemory? memory = ExecutableMemory.TryLoad(Return);
+        return memory is not null;
     }
 }

@@ -1,7 +1,7 @@
 using System.Diagnostics;
-using Iced.Intel;
 using Octet.Kernels.Cpu;
-using static Iced.Intel.AssemblerRegisters;
+using static Octet.Kernels.Emit.Gpr;
+using static Octet.Kernels.Emit.KernelAssembler;
 
 namespace Octet.Kernels.Emit;
 
@@ -11,40 +11,45 @@ internal static unsafe class RegisterPeak
     private const int Iterations = 100_000, Rounds = 50;
 
     /// <summary>Multiply-accumulates per second of VPDPBUSD on zmm; 0 where it cannot run.</summary>
-    public static double DotZmm(CpuFeatures cpu) => Measure(cpu, CpuFeatures.Avx512Vnni, 16 * 64, code =>
+    public static double DotZmm(CpuFeatures cpu) => Measure(cpu, CpuFeatures.Avx512Vnni, 16 * 64, "peak-vpdpbusd-zmm", code =>
     {
-        for (int i = 0; i < 16; i++) code.vpdpbusd(KernelAssembler.Zmm(i), zmm30, zmm31);
+        for (int i = 0; i < 16; i++) code.Vpdpbusd(Zmm(i), Zmm(30), Zmm(31));
     });
 
     /// <summary>Multiply-accumulates per second of VPDPBUSD on ymm in its VEX form; 0 where it cannot run.</summary>
-    public static double DotYmm(CpuFeatures cpu) => Measure(cpu, CpuFeatures.AvxVnni, 12 * 32, code =>
+    public static double DotYmm(CpuFeatures cpu) => Measure(cpu, CpuFeatures.AvxVnni, 12 * 32, "peak-vpdpbusd-ymm", code =>
     {
-        AssemblerRegisterYMM[] sums = [ymm0, ymm1, ymm2, ymm3, ymm4, ymm5, ymm6, ymm7, ymm8, ymm9, ymm10, ymm11];
-        code.PreferVex = true;
-        foreach (AssemblerRegisterYMM sum in sums) code.vpdpbusd(sum, ymm14, ymm15);
+        for (int i = 0; i < 12; i++) code.Vpdpbusd(Ymm(i), Ymm(14), Ymm(15));
     });
 
     /// <summary>Multiply-accumulates per second of VPMADDWD with VPADDD on ymm; 0 where it cannot run.</summary>
-    public static double WordsYmm(CpuFeatures cpu) => Measure(cpu, CpuFeatures.Avx2, 8 * 16, code =>
+    public static double WordsYmm(CpuFeatures cpu) => Measure(cpu, CpuFeatures.Avx2, 8 * 16, "peak-vpmaddwd-ymm", code =>
     {
-        AssemblerRegisterYMM[] sums = [ymm0, ymm1, ymm2, ymm3, ymm4, ymm5, ymm6, ymm7], products = [ymm8, ymm9, ymm10, ymm11, ymm12, ymm13];
-        for (int i = 0; i < sums.Length; i++)
+        const int sums = 8, products = 6;
+        for (int i = 0; i < sums; i++)
         {
-            code.vpmaddwd(products[i % products.Length], ymm14, ymm15);
-            code.vpaddd(sums[i], sums[i], products[i % products.Length]);
+            Vec product = Ymm(sums + i % products);
+            code.Vpmaddwd(product, Ymm(14), Ymm(15));
+            code.Vpaddd(Ymm(i), Ymm(i), product);
         }
     });
 
-    private static double Measure(CpuFeatures cpu, CpuFeatures requires, int macs, Action<Assembler> body)
+    private static Vec Ymm(int number) => new(number, 256);
+
+    private static double Measure(CpuFeatures cpu, CpuFeatures requires, int macs, string name, Action<KernelAssembler> body)
     {
         if ((requires & ~cpu) != 0 || !EmittedCode.Allowed) return 0;
-        var kernel = new KernelAssembler(1);
-        Label loop = kernel.Code.CreateLabel();
-        kernel.Code.Label(ref loop);
-        body(kernel.Code);
-        kernel.Code.dec(rax);
-        kernel.Code.jnz(loop);
-        var function = (delegate* unmanaged[SuppressGCTransition]<nint, void>)EmittedCode.Load([kernel.Finish()])[0];
+        nint[] functions = EmittedCode.Load(name, () =>
+        {
+            var code = new KernelAssembler(1);
+            CodeLabel loop = Label();
+            code.Place(loop);
+            body(code);
+            code.Dec(Rax);
+            code.Jne(loop);
+            return [code.Finish(name)];
+        });
+        var function = (delegate* unmanaged[SuppressGCTransition]<nint, void>)functions[0];
         double best = double.MaxValue;
         for (int round = 0; round < Rounds; round++)
         {

@@ -50,10 +50,11 @@ internal unsafe struct QDepthwiseRun
 /// <summary>One row of the depthwise table: vectors run over channels, one output pixel at a time.</summary>
 internal sealed unsafe class QDepthwiseKernel
 {
-    private readonly Func<nint[]> _build;
+    private readonly Lock _lock = new();
+    private readonly Func<nint[]>? _managed;
     private nint[]? _functions;
 
-    /// <summary>Describes one kernel.</summary>
+    /// <summary>Describes a kernel in intrinsics or plain C#, whose one function serves any window.</summary>
     /// <param name="name">Types, channels × taps of one step, instruction set.</param>
     /// <param name="requires">CPU features, all of them needed.</param>
     /// <param name="block">Channels of one block.</param>
@@ -61,10 +62,25 @@ internal sealed unsafe class QDepthwiseKernel
     /// <param name="weightBytes">Bytes of one packed weight.</param>
     /// <param name="throughput">Relative speed; only the order matters.</param>
     /// <param name="epilogue">The requantization of the same instruction set.</param>
-    /// <param name="native">Whether the functions are emitted code.</param>
-    /// <param name="build">Makes the functions: any window and, if there are three, 3×3 windows one and two columns apart.</param>
+    /// <param name="functions">Address of the managed function.</param>
     public QDepthwiseKernel(string name, CpuFeatures requires, int block, int group, int weightBytes, float throughput,
-        QEpilogueKernel epilogue, bool native, Func<nint[]> build)
+        QEpilogueKernel epilogue, Func<nint[]> functions)
+        : this(name, requires, block, group, weightBytes, throughput, epilogue) => _managed = functions;
+
+    /// <summary>Describes a kernel in emitted code, called without a transition.</summary>
+    /// <param name="name">Types, channels × taps of one step, instruction set.</param>
+    /// <param name="requires">CPU features, all of them needed.</param>
+    /// <param name="block">Channels of one block.</param>
+    /// <param name="group">Taps of one group.</param>
+    /// <param name="weightBytes">Bytes of one packed weight.</param>
+    /// <param name="throughput">Relative speed; only the order matters.</param>
+    /// <param name="epilogue">The requantization that goes with it.</param>
+    /// <param name="emit">Makes the functions in a calling convention (Windows or not; null: this system's): any window, 3×3 windows one and two columns apart.</param>
+    public QDepthwiseKernel(string name, CpuFeatures requires, int block, int group, int weightBytes, float throughput,
+        QEpilogueKernel epilogue, Func<bool?, EmittedFunction[]> emit)
+        : this(name, requires, block, group, weightBytes, throughput, epilogue) => Emit = emit;
+
+    private QDepthwiseKernel(string name, CpuFeatures requires, int block, int group, int weightBytes, float throughput, QEpilogueKernel epilogue)
     {
         Name = name;
         Requires = requires;
@@ -73,8 +89,6 @@ internal sealed unsafe class QDepthwiseKernel
         WeightBytes = weightBytes;
         Throughput = throughput;
         Epilogue = epilogue;
-        IsNative = native;
-        _build = build;
     }
 
     /// <summary>Types, channels × taps of one step, instruction set.</summary>
@@ -98,8 +112,11 @@ internal sealed unsafe class QDepthwiseKernel
     /// <summary>The requantization of the same instruction set, for the forms that the kernel does not do itself.</summary>
     public QEpilogueKernel Epilogue { get; }
 
+    /// <summary>Makes the functions as machine code; null for a kernel that is not emitted. Works on any CPU, since it only makes bytes.</summary>
+    public Func<bool?, EmittedFunction[]>? Emit { get; }
+
     /// <summary>Whether the functions are emitted code.</summary>
-    public bool IsNative { get; }
+    public bool IsNative => Emit is not null;
 
     /// <summary>Whether the kernel requantizes byte outputs without a sum itself.</summary>
     public bool Requantizes => Block > 1;
@@ -110,12 +127,12 @@ internal sealed unsafe class QDepthwiseKernel
     /// <summary>Where the kernel keeps channel <paramref name="c"/> of a block: unpacking interleaves 4 columns of each 128-bit lane.</summary>
     public int Position(int c) => Block == 1 ? 0 : c % 16 / 4 * (Block / 4) + c / 16 * 4 + c % 4;
 
-    /// <summary>Makes the functions now, so that no later run pays for it.</summary>
+    /// <summary>Makes the functions now, so that no later run pays for it; only the first call in a process does anything.</summary>
     public void Prepare()
     {
         if (Volatile.Read(ref _functions) is null)
         {
-            lock (_build) _functions ??= _build();
+            lock (_lock) _functions ??= Emit is null ? _managed!() : EmittedCode.Load(Name, () => Emit(null));
         }
     }
 
@@ -140,11 +157,11 @@ internal static unsafe class QDepthwiseKernels
     public static readonly QDepthwiseKernel[] All =
     [
         //  types-dw channels x taps-isa          requires                                     block group weight  throughput
-        new("u8s8s32-dw64x4-avx512vnni", CpuFeatures.Avx512 | CpuFeatures.Avx512Vnni, 64, 4, 1, 80f, QEpilogueKernel.Isa512, true, QDepthwiseAvx512VnniEmitter.Load),
-        new("u8s8s32-dw64x2-avx512", CpuFeatures.Avx512, 64, 2, 2, 50f, QEpilogueKernel.Isa512, false, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise512.Run]),
-        new("u8s8s32-dw32x4-avxvnni", CpuFeatures.Avx2 | CpuFeatures.AvxVnni, 32, 4, 1, 45f, QEpilogueKernel.Isa256, false, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise256<QuadStep256>.Run]),
-        new("u8s8s32-dw32x2-avx2", CpuFeatures.Avx2, 32, 2, 2, 30f, QEpilogueKernel.Isa256, false, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise256<PairStep256>.Run]),
-        new("u8s8s32-dw1x1-scalar", CpuFeatures.None, 1, 1, 4, 1f, QEpilogueKernel.Scalar, false, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwiseScalar.Run]),
+        new("u8s8s32-dw64x4-avx512vnni", CpuFeatures.Avx512Vnni, 64, 4, 1, 80f, QEpilogueKernel.BesideEmittedCode, QDepthwiseAvx512VnniEmitter.EmitAll),
+        new("u8s8s32-dw64x2-avx512", CpuFeatures.Avx512, 64, 2, 2, 50f, QEpilogueKernel.Isa512, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise512.Run]),
+        new("u8s8s32-dw32x4-avxvnni", CpuFeatures.Avx2 | CpuFeatures.AvxVnni, 32, 4, 1, 45f, QEpilogueKernel.Isa256, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise256<QuadStep256>.Run]),
+        new("u8s8s32-dw32x2-avx2", CpuFeatures.Avx2, 32, 2, 2, 30f, QEpilogueKernel.Isa256, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise256<PairStep256>.Run]),
+        new("u8s8s32-dw1x1-scalar", CpuFeatures.None, 1, 1, 4, 1f, QEpilogueKernel.Scalar, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwiseScalar.Run]),
     ];
 
     /// <summary>The fastest usable kernel, counting the padding of its last block of channels.</summary>
@@ -212,7 +229,7 @@ internal sealed unsafe class QDepthwiseWeights
             (candidate.WeightBytes == 4 || lowest >= -(1 << (8 * candidate.WeightBytes - 1)) && highest < 1 << (8 * candidate.WeightBytes - 1))
             && (candidate.Block == 1 || shape.GroupOutChannels == 1);
         Kernel = Holds(kernel) ? kernel
-            : QDepthwiseKernels.All.First(candidate => (candidate.Requires & ~kernel.Requires) == 0 && Holds(candidate));
+            : QDepthwiseKernels.All.First(candidate => (candidate.Requires & ~(kernel.Requires | kernel.Epilogue.Requires)) == 0 && Holds(candidate));
 
         Kernel.Prepare();
         int block = Kernel.Block, group = Kernel.Group;

@@ -1,4 +1,5 @@
 using Octet.Kernels.Cpu;
+using Octet.Kernels.Emit;
 using Octet.Kernels.Requantize;
 
 namespace Octet.Kernels.QGemm;
@@ -47,10 +48,11 @@ internal unsafe struct QGemmTile
 /// <summary>One row of <see cref="QGemmKernels.All"/>.</summary>
 internal sealed unsafe class QGemmKernel
 {
-    private readonly Func<nint[]> _build;
+    private readonly Lock _lock = new();
+    private readonly Func<nint[]>? _functions;
     private nint[]? _tiles;
 
-    /// <summary>Describes one kernel.</summary>
+    /// <summary>Describes a kernel in intrinsics or plain C#.</summary>
     /// <param name="name">types-MrxNrxKr-isa.</param>
     /// <param name="requires">CPU features, all of them needed.</param>
     /// <param name="mr">Most rows of one tile; a tile function exists for every count from 1 on.</param>
@@ -58,10 +60,25 @@ internal sealed unsafe class QGemmKernel
     /// <param name="packing">How operands are stored.</param>
     /// <param name="throughput">Relative speed of a full tile; only proportions matter.</param>
     /// <param name="epilogue">The requantization that goes with the same instruction set.</param>
-    /// <param name="native">Whether the functions are emitted code, called without a transition.</param>
-    /// <param name="build">Makes the functions for 1 … Mr rows; called at most once per process unless it throws.</param>
+    /// <param name="functions">Addresses of the managed functions for 1 … Mr rows.</param>
     public QGemmKernel(string name, CpuFeatures requires, int mr, int nr, QGemmPacking packing, float throughput,
-        QEpilogueKernel epilogue, bool native, Func<nint[]> build)
+        QEpilogueKernel epilogue, Func<nint[]> functions)
+        : this(name, requires, mr, nr, packing, throughput, epilogue) => _functions = functions;
+
+    /// <summary>Describes a kernel in emitted code, called without a transition.</summary>
+    /// <param name="name">types-MrxNrxKr-isa.</param>
+    /// <param name="requires">CPU features, all of them needed.</param>
+    /// <param name="mr">Most rows of one tile.</param>
+    /// <param name="nr">Columns of one tile and of one packed panel.</param>
+    /// <param name="packing">How operands are stored.</param>
+    /// <param name="throughput">Relative speed of a full tile; only the order matters.</param>
+    /// <param name="epilogue">The requantization that goes with it.</param>
+    /// <param name="emit">Makes the functions for 1 … Mr rows in a calling convention (Windows or not; null: this system's).</param>
+    public QGemmKernel(string name, CpuFeatures requires, int mr, int nr, QGemmPacking packing, float throughput,
+        QEpilogueKernel epilogue, Func<bool?, EmittedFunction[]> emit)
+        : this(name, requires, mr, nr, packing, throughput, epilogue) => Emit = emit;
+
+    private QGemmKernel(string name, CpuFeatures requires, int mr, int nr, QGemmPacking packing, float throughput, QEpilogueKernel epilogue)
     {
         Name = name;
         Requires = requires;
@@ -70,8 +87,6 @@ internal sealed unsafe class QGemmKernel
         Packing = packing;
         Throughput = throughput;
         Epilogue = epilogue;
-        IsNative = native;
-        _build = build;
     }
 
     /// <summary>types-MrxNrxKr-isa.</summary>
@@ -104,15 +119,18 @@ internal sealed unsafe class QGemmKernel
     /// <summary>The requantization of the same instruction set.</summary>
     public QEpilogueKernel Epilogue { get; }
 
-    /// <summary>Whether the tile functions are emitted code.</summary>
-    public bool IsNative { get; }
+    /// <summary>Makes the tile functions as machine code; null for a kernel that is not emitted. Works on any CPU, since it only makes bytes.</summary>
+    public Func<bool?, EmittedFunction[]>? Emit { get; }
 
-    /// <summary>Makes the tile functions now, so that no later run pays for it.</summary>
+    /// <summary>Whether the tile functions are emitted code.</summary>
+    public bool IsNative => Emit is not null;
+
+    /// <summary>Makes the tile functions now, so that no later run pays for it; only the first call in a process does anything.</summary>
     public void Prepare()
     {
         if (Volatile.Read(ref _tiles) is null)
         {
-            lock (_build) _tiles ??= _build();
+            lock (_lock) _tiles ??= Emit is null ? _functions!() : EmittedCode.Load(Name, () => Emit(null));
         }
     }
 

@@ -12,14 +12,14 @@ internal static unsafe class QGemmKernels
     public static readonly QGemmKernel[] All =
     [
         //  types-MrxNrxKr-isa        requires             Mr  Nr  packing             throughput (GMAC/s of a full tile, one machine)
-        new("u8s8s32-12x32x4-avx512vnni", CpuFeatures.Avx512 | CpuFeatures.Avx512Vnni, 12, 32, QGemmPacking.Bytes, 360f, QEpilogueKernel.Isa512, true, () => QGemmAvx512VnniEmitter.Load(12, 2)),
-        new("u8s8s32-6x64x4-avx512vnni", CpuFeatures.Avx512 | CpuFeatures.Avx512Vnni, 6, 64, QGemmPacking.Bytes, 350f, QEpilogueKernel.Isa512, true, () => QGemmAvx512VnniEmitter.Load(6, 4)),
-        new("u8s8s32-12x16x4-avx512vnni", CpuFeatures.Avx512 | CpuFeatures.Avx512Vnni, 12, 16, QGemmPacking.Bytes, 300f, QEpilogueKernel.Isa512, true, () => QGemmAvx512VnniEmitter.Load(12, 1)),
-        new("u8s8s32-6x16x4-avxvnni", CpuFeatures.Avx2 | CpuFeatures.AvxVnni, 6, 16, QGemmPacking.Bytes, 180f, QEpilogueKernel.Isa256, false, () => QGemmTile256<VnniDot256>.All()),
-        new("u8s8s32-8x32x2-avx512", CpuFeatures.Avx512, 8, 32, QGemmPacking.Words, 100f, QEpilogueKernel.Isa512, false, () => QGemmTile512.All()),
-        new("u8s8s32-5x16x4-avx2", CpuFeatures.Avx2, 5, 16, QGemmPacking.Pairs, 100f, QEpilogueKernel.Isa256, false, () => QGemmPairTile256.All()) { UnprovedThroughput = 70f },
-        new("u8s8s32-6x16x2-avx2", CpuFeatures.Avx2, 6, 16, QGemmPacking.Words, 80f, QEpilogueKernel.Isa256, false, () => QGemmTile256<WordDot256>.All()),
-        new("u8s8s32-4x8x4-scalar", CpuFeatures.None, 4, 8, QGemmPacking.Bytes, 1f, QEpilogueKernel.Scalar, false, () => QGemmTileScalar.All()),
+        new("u8s8s32-12x32x4-avx512vnni", CpuFeatures.Avx512Vnni, 12, 32, QGemmPacking.Bytes, 360f, QEpilogueKernel.BesideEmittedCode, windows => QGemmAvx512VnniEmitter.EmitAll(12, 2, windows)),
+        new("u8s8s32-6x64x4-avx512vnni", CpuFeatures.Avx512Vnni, 6, 64, QGemmPacking.Bytes, 350f, QEpilogueKernel.BesideEmittedCode, windows => QGemmAvx512VnniEmitter.EmitAll(6, 4, windows)),
+        new("u8s8s32-12x16x4-avx512vnni", CpuFeatures.Avx512Vnni, 12, 16, QGemmPacking.Bytes, 300f, QEpilogueKernel.BesideEmittedCode, windows => QGemmAvx512VnniEmitter.EmitAll(12, 1, windows)),
+        new("u8s8s32-6x16x4-avxvnni", CpuFeatures.Avx2 | CpuFeatures.AvxVnni, 6, 16, QGemmPacking.Bytes, 180f, QEpilogueKernel.Isa256, () => QGemmTile256<VnniDot256>.All()),
+        new("u8s8s32-8x32x2-avx512", CpuFeatures.Avx512, 8, 32, QGemmPacking.Words, 100f, QEpilogueKernel.Isa512, () => QGemmTile512.All()),
+        new("u8s8s32-5x16x4-avx2", CpuFeatures.Avx2, 5, 16, QGemmPacking.Pairs, 100f, QEpilogueKernel.Isa256, () => QGemmPairTile256.All()) { UnprovedThroughput = 70f },
+        new("u8s8s32-6x16x2-avx2", CpuFeatures.Avx2, 6, 16, QGemmPacking.Words, 80f, QEpilogueKernel.Isa256, () => QGemmTile256<WordDot256>.All()),
+        new("u8s8s32-4x8x4-scalar", CpuFeatures.None, 4, 8, QGemmPacking.Bytes, 1f, QEpilogueKernel.Scalar, () => QGemmTileScalar.All()),
     ];
 
     /// <summary>The fastest kernel for an M×N×K product whatever the weights are: throughput times the share of the padded tile that is real work.</summary>

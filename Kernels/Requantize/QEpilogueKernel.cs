@@ -1,3 +1,4 @@
+using System.Runtime.Intrinsics.X86;
 using Octet.Kernels.Cpu;
 using Octet.Kernels.Requantize.X86;
 
@@ -45,6 +46,12 @@ internal abstract unsafe class QEpilogueKernel
 
     /// <summary>512-bit vectors.</summary>
     public static QEpilogueKernel Isa512 { get; } = new QEpilogueKernel512();
+
+    /// <summary>
+    /// The widest that this process has intrinsics for. Emitted code needs none, so it also runs where a program compiled ahead of time
+    /// has no 512-bit vectors although the CPU has.
+    /// </summary>
+    public static QEpilogueKernel BesideEmittedCode { get; } = Avx512BW.IsSupported ? Isa512 : Avx2.IsSupported ? Isa256 : Scalar;
 
     /// <summary>Every implementation; the definition is last.</summary>
     public static QEpilogueKernel[] All { get; } = [Isa512, Isa256, Scalar];

@@ -1,6 +1,6 @@
-using Iced.Intel;
 using Octet.Kernels.Emit;
-using static Iced.Intel.AssemblerRegisters;
+using static Octet.Kernels.Emit.Gpr;
+using static Octet.Kernels.Emit.KernelAssembler;
 
 namespace Octet.Kernels.QConv.X86;
 
@@ -23,183 +23,183 @@ internal static class QDepthwiseAvx512VnniEmitter
     private const int Taps = 0x00, Groups = 0x08, Step = 0x10, Pixels = 0x18, Weights = 0x20, Init = 0x28, Multipliers = 0x30;
     private const int Low = 0x38, High = 0x3C, ZeroPoint = 0x40, Channels = 0x44, Y = 0x48, YStride = 0x50;
 
-    private static readonly AssemblerRegisterZMM Ceiling = zmm28, Offset = zmm29, Floor = zmm30;
+    private static readonly Vec Ceiling = Zmm(28), Offset = Zmm(29), Floor = Zmm(30);
+    private static readonly Opmask Stored = new(1), Quarter = new(2);
 
-    /// <summary>Loads the functions: any window, 3×3 sliding by one column, 3×3 sliding by two.</summary>
-    public static nint[] Load() => EmittedCode.Load([EmitAny(), EmitSliding(1), EmitSliding(2)]);
+    /// <summary>The functions: any window, 3×3 sliding by one column, 3×3 sliding by two.</summary>
+    /// <param name="windows">Calling convention; null means this system's.</param>
+    public static EmittedFunction[] EmitAll(bool? windows) => [EmitAny(windows), EmitSliding(1, windows), EmitSliding(2, windows)];
 
     /// <summary>Sums and, if the run has multipliers, requantizes windows of any form.</summary>
-    public static byte[] EmitAny(bool? windows = null)
+    public static EmittedFunction EmitAny(bool? windows = null)
     {
-        var kernel = new KernelAssembler(15, windows);
-        Assembler code = kernel.Code;
-        AssemblerRegister64 run = rax, y = rcx, offset = rdx, taps = rsi, weights = rdi, groups = rbx, pixels = rbp, init = r12, multipliers = r13;
-        AssemblerRegister64[] address = [r8, r9, r10, r11];
-        AssemblerRegisterZMM Sum(int v) => KernelAssembler.Zmm(v);
-        Label pixel = code.CreateLabel(), group = code.CreateLabel(), requantize = code.CreateLabel(), next = code.CreateLabel(), done = code.CreateLabel();
+        var code = new KernelAssembler(15, windows);
+        Gpr run = Rax, y = Rcx, offset = Rdx, taps = Rsi, weights = Rdi, groups = Rbx, pixels = Rbp, init = R12, multipliers = R13;
+        Gpr[] address = [R8, R9, R10, R11];
+        Vec Sum(int v) => Zmm(v);
+        CodeLabel pixel = Label(), group = Label(), requantize = Label(), next = Label(), done = Label();
 
         Prepare(code, run);
-        code.mov(pixels, __qword_ptr[run + Pixels]);
-        code.test(pixels, pixels);
-        code.jle(done);
-        code.mov(init, __qword_ptr[run + Init]);
-        code.mov(multipliers, __qword_ptr[run + Multipliers]);
-        code.mov(y, __qword_ptr[run + Y]);
-        code.xor(edx, edx);
+        code.Mov(pixels, run + Pixels);
+        code.Test(pixels, pixels);
+        code.Jle(done);
+        code.Mov(init, run + Init);
+        code.Mov(multipliers, run + Multipliers);
+        code.Mov(y, run + Y);
+        code.Xor(Rdx.Low, Rdx.Low);
 
-        code.Label(ref pixel);
-        code.mov(taps, __qword_ptr[run + Taps]);
-        code.mov(weights, __qword_ptr[run + Weights]);
-        code.mov(groups, __qword_ptr[run + Groups]);
-        for (int v = 0; v < Vectors; v++) code.vmovdqu32(Sum(v), __zmmword_ptr[init + v * VectorBytes]);
+        code.Place(pixel);
+        code.Mov(taps, run + Taps);
+        code.Mov(weights, run + Weights);
+        code.Mov(groups, run + Groups);
+        for (int v = 0; v < Vectors; v++) code.Vmovdqu32(Sum(v), init + v * VectorBytes);
 
-        code.Label(ref group);
-        for (int t = 0; t < 4; t++) code.mov(address[t], __qword_ptr[taps + t * 8]);
-        code.vmovdqu8(zmm4, __zmmword_ptr[address[0] + offset]);
-        code.vmovdqu8(zmm5, __zmmword_ptr[address[1] + offset]);
-        code.vmovdqu8(zmm6, __zmmword_ptr[address[2] + offset]);
-        code.vmovdqu8(zmm7, __zmmword_ptr[address[3] + offset]);
-        code.vpunpcklbw(zmm8, zmm4, zmm5);
-        code.vpunpckhbw(zmm9, zmm4, zmm5);
-        code.vpunpcklbw(zmm10, zmm6, zmm7);
-        code.vpunpckhbw(zmm11, zmm6, zmm7);
-        code.vpunpcklwd(zmm12, zmm8, zmm10);
-        code.vpunpckhwd(zmm13, zmm8, zmm10);
-        code.vpunpcklwd(zmm14, zmm9, zmm11);
-        code.vpunpckhwd(zmm15, zmm9, zmm11);
-        for (int v = 0; v < Vectors; v++) code.vpdpbusd(Sum(v), KernelAssembler.Zmm(12 + v), __zmmword_ptr[weights + v * VectorBytes]);
-        code.add(taps, 4 * 8);
-        code.add(weights, Vectors * VectorBytes);
-        code.dec(groups);
-        code.jnz(group);
+        code.Place(group);
+        for (int t = 0; t < 4; t++) code.Mov(address[t], taps + t * 8);
+        code.Vmovdqu8(Zmm(4), address[0] + offset);
+        code.Vmovdqu8(Zmm(5), address[1] + offset);
+        code.Vmovdqu8(Zmm(6), address[2] + offset);
+        code.Vmovdqu8(Zmm(7), address[3] + offset);
+        code.Vpunpcklbw(Zmm(8), Zmm(4), Zmm(5));
+        code.Vpunpckhbw(Zmm(9), Zmm(4), Zmm(5));
+        code.Vpunpcklbw(Zmm(10), Zmm(6), Zmm(7));
+        code.Vpunpckhbw(Zmm(11), Zmm(6), Zmm(7));
+        code.Vpunpcklwd(Zmm(12), Zmm(8), Zmm(10));
+        code.Vpunpckhwd(Zmm(13), Zmm(8), Zmm(10));
+        code.Vpunpcklwd(Zmm(14), Zmm(9), Zmm(11));
+        code.Vpunpckhwd(Zmm(15), Zmm(9), Zmm(11));
+        for (int v = 0; v < Vectors; v++) code.Vpdpbusd(Sum(v), Zmm(12 + v), weights + v * VectorBytes);
+        code.Add(taps, 4 * 8);
+        code.Add(weights, Vectors * VectorBytes);
+        code.Dec(groups);
+        code.Jne(group);
 
-        code.test(multipliers, multipliers);
-        code.jnz(requantize);
+        code.Test(multipliers, multipliers);
+        code.Jne(requantize);
         // A 4 × 4 transpose of 128-bit lanes restores the order of memory.
-        code.vshufi32x4(zmm4, zmm0, zmm1, 0x44);
-        code.vshufi32x4(zmm5, zmm2, zmm3, 0x44);
-        code.vshufi32x4(zmm6, zmm0, zmm1, 0xEE);
-        code.vshufi32x4(zmm7, zmm2, zmm3, 0xEE);
-        code.vshufi32x4(zmm8, zmm4, zmm5, 0x88);
-        code.vshufi32x4(zmm9, zmm4, zmm5, 0xDD);
-        code.vshufi32x4(zmm10, zmm6, zmm7, 0x88);
-        code.vshufi32x4(zmm11, zmm6, zmm7, 0xDD);
+        code.Vshufi32x4(Zmm(4), Zmm(0), Zmm(1), 0x44);
+        code.Vshufi32x4(Zmm(5), Zmm(2), Zmm(3), 0x44);
+        code.Vshufi32x4(Zmm(6), Zmm(0), Zmm(1), 0xEE);
+        code.Vshufi32x4(Zmm(7), Zmm(2), Zmm(3), 0xEE);
+        code.Vshufi32x4(Zmm(8), Zmm(4), Zmm(5), 0x88);
+        code.Vshufi32x4(Zmm(9), Zmm(4), Zmm(5), 0xDD);
+        code.Vshufi32x4(Zmm(10), Zmm(6), Zmm(7), 0x88);
+        code.Vshufi32x4(Zmm(11), Zmm(6), Zmm(7), 0xDD);
         for (int v = 0; v < Vectors; v++)
         {
-            code.kshiftrq(k2, k1, (byte)(16 * v));
-            code.vmovdqu32(__zmmword_ptr[y + v * VectorBytes].k2, KernelAssembler.Zmm(8 + v));
+            code.Kshiftrq(Quarter, Stored, (byte)(16 * v));
+            code.Vmovdqu32(y + v * VectorBytes, Quarter, Zmm(8 + v));
         }
-        code.jmp(next);
+        code.Jmp(next);
 
-        code.Label(ref requantize);
+        code.Place(requantize);
         Requantize(code, Sum(0), Sum(1), Sum(2), Sum(3), multipliers, y);
 
-        code.Label(ref next);
-        code.add(y, __qword_ptr[run + YStride]);
-        code.add(offset, __qword_ptr[run + Step]);
-        code.dec(pixels);
-        code.jnz(pixel);
-        code.Label(ref done);
-        return kernel.Finish();
+        code.Place(next);
+        code.Add(y, run + YStride);
+        code.Add(offset, run + Step);
+        code.Dec(pixels);
+        code.Jne(pixel);
+        code.Place(done);
+        return code.Finish("any-window");
     }
 
     /// <summary>Requantizes a run of 3×3 windows that are <paramref name="stride"/> columns apart, taps ordered by column.</summary>
-    public static byte[] EmitSliding(int stride, bool? windows = null)
+    public static EmittedFunction EmitSliding(int stride, bool? windows = null)
     {
         const int columns = 3;
-        var kernel = new KernelAssembler(12, windows);
-        Assembler code = kernel.Code;
-        AssemblerRegister64 run = rax, y = rcx, row0 = rdx, row1 = rsi, row2 = rdi, pixel = r8, init = r9, multipliers = r10, pixels = r11, yStride = rbx;
-        AssemblerRegisterZMM Sum(int v) => KernelAssembler.Zmm(v);
-        AssemblerRegisterZMM Column(int c, int v) => KernelAssembler.Zmm(4 + c % columns * Vectors + v);
-        AssemblerRegisterZMM Weight(int c, int v) => KernelAssembler.Zmm(16 + c * Vectors + v);
-        Label loop = code.CreateLabel(), done = code.CreateLabel();
+        var code = new KernelAssembler(12, windows);
+        Gpr run = Rax, y = Rcx, row0 = Rdx, row1 = Rsi, row2 = Rdi, pixel = R8, init = R9, multipliers = R10, pixels = R11, yStride = Rbx;
+        Vec Sum(int v) => Zmm(v);
+        Vec Column(int c, int v) => Zmm(4 + c % columns * Vectors + v);
+        Vec Weight(int c, int v) => Zmm(16 + c * Vectors + v);
+        CodeLabel loop = Label(), done = Label();
 
         Prepare(code, run);
-        code.mov(pixels, __qword_ptr[run + Pixels]);
-        code.test(pixels, pixels);
-        code.jle(done);
-        code.mov(r8, __qword_ptr[run + Weights]);
+        code.Mov(pixels, run + Pixels);
+        code.Test(pixels, pixels);
+        code.Jle(done);
+        code.Mov(R8, run + Weights);
         for (int c = 0; c < columns; c++)
-            for (int v = 0; v < Vectors; v++) code.vmovdqu32(Weight(c, v), __zmmword_ptr[r8 + (c * Vectors + v) * VectorBytes]);
-        code.mov(r8, __qword_ptr[run + Taps]);
-        code.mov(row0, __qword_ptr[r8]);
-        code.mov(row1, __qword_ptr[r8 + 8]);
-        code.mov(row2, __qword_ptr[r8 + 16]);
-        code.mov(pixel, __qword_ptr[r8 + 4 * 8]);
-        code.sub(pixel, row0);   // bytes from one column to the next
-        code.mov(init, __qword_ptr[run + Init]);
-        code.mov(multipliers, __qword_ptr[run + Multipliers]);
-        code.mov(y, __qword_ptr[run + Y]);
-        code.mov(yStride, __qword_ptr[run + YStride]);
+            for (int v = 0; v < Vectors; v++) code.Vmovdqu32(Weight(c, v), R8 + (c * Vectors + v) * VectorBytes);
+        code.Mov(R8, run + Taps);
+        code.Mov(row0, R8 + 0);
+        code.Mov(row1, R8 + 8);
+        code.Mov(row2, R8 + 16);
+        code.Mov(pixel, R8 + 4 * 8);
+        code.Sub(pixel, row0);   // bytes from one column to the next
+        code.Mov(init, run + Init);
+        code.Mov(multipliers, run + Multipliers);
+        code.Mov(y, run + Y);
+        code.Mov(yStride, run + YStride);
 
         // The sums are free while a column is unpacked, so they hold the halves. Row 2 is paired with itself: its second weight is 0.
         void LoadColumn(int c)
         {
-            code.vmovdqu8(Sum(0), __zmmword_ptr[row0]);
-            code.vmovdqu8(Sum(3), __zmmword_ptr[row2]);
-            code.vpunpckhbw(Sum(1), Sum(0), __zmmword_ptr[row1]);
-            code.vpunpcklbw(Sum(0), Sum(0), __zmmword_ptr[row1]);
-            code.vpunpckhbw(Sum(2), Sum(3), Sum(3));
-            code.vpunpcklbw(Sum(3), Sum(3), Sum(3));
-            code.vpunpcklwd(Column(c, 0), Sum(0), Sum(3));
-            code.vpunpckhwd(Column(c, 1), Sum(0), Sum(3));
-            code.vpunpcklwd(Column(c, 2), Sum(1), Sum(2));
-            code.vpunpckhwd(Column(c, 3), Sum(1), Sum(2));
-            code.add(row0, pixel);
-            code.add(row1, pixel);
-            code.add(row2, pixel);
+            code.Vmovdqu8(Sum(0), row0 + 0);
+            code.Vmovdqu8(Sum(3), row2 + 0);
+            code.Vpunpckhbw(Sum(1), Sum(0), row1 + 0);
+            code.Vpunpcklbw(Sum(0), Sum(0), row1 + 0);
+            code.Vpunpckhbw(Sum(2), Sum(3), Sum(3));
+            code.Vpunpcklbw(Sum(3), Sum(3), Sum(3));
+            code.Vpunpcklwd(Column(c, 0), Sum(0), Sum(3));
+            code.Vpunpckhwd(Column(c, 1), Sum(0), Sum(3));
+            code.Vpunpcklwd(Column(c, 2), Sum(1), Sum(2));
+            code.Vpunpckhwd(Column(c, 3), Sum(1), Sum(2));
+            code.Add(row0, pixel);
+            code.Add(row1, pixel);
+            code.Add(row2, pixel);
         }
 
         for (int c = 0; c < columns - stride; c++) LoadColumn(c);
-        code.Label(ref loop);
+        code.Place(loop);
         // After `columns` pixels every column is back in the registers it started in.
         for (int step = 0; step < columns; step++)
         {
             int first = step * stride;
             for (int c = columns - stride; c < columns; c++) LoadColumn(first + c);
-            for (int v = 0; v < Vectors; v++) code.vmovdqu32(Sum(v), __zmmword_ptr[init + v * VectorBytes]);
+            for (int v = 0; v < Vectors; v++) code.Vmovdqu32(Sum(v), init + v * VectorBytes);
             for (int c = 0; c < columns; c++)
-                for (int v = 0; v < Vectors; v++) code.vpdpbusd(Sum(v), Column(first + c, v), Weight(c, v));
+                for (int v = 0; v < Vectors; v++) code.Vpdpbusd(Sum(v), Column(first + c, v), Weight(c, v));
             Requantize(code, Sum(0), Sum(1), Sum(2), Sum(3), multipliers, y);
-            code.add(y, yStride);
-            code.dec(pixels);
-            if (step + 1 < columns) code.jz(done);
+            code.Add(y, yStride);
+            code.Dec(pixels);
+            if (step + 1 < columns) code.Je(done);
         }
-        code.jnz(loop);
-        code.Label(ref done);
-        return kernel.Finish();
+        code.Jne(loop);
+        code.Place(done);
+        return code.Finish($"3x3-stride{stride}");
     }
 
     /// <summary>Constants of the epilogue and, in k1, the channels that are stored. Overwrites rcx and rdx.</summary>
-    private static void Prepare(Assembler code, AssemblerRegister64 run)
+    private static void Prepare(KernelAssembler code, Gpr run)
     {
-        code.vbroadcastss(Ceiling, __dword_ptr[run + High]);
-        code.vpbroadcastw(Offset, __word_ptr[run + ZeroPoint]);
-        code.vcvttss2si(ecx, __dword_ptr[run + Low]);   // low − zeroPoint, an integer
-        code.add(ecx, __dword_ptr[run + ZeroPoint]);
-        code.vpbroadcastb(Floor, ecx);
-        code.mov(ecx, VectorBytes);
-        code.sub(ecx, __dword_ptr[run + Channels]);
-        code.mov(rdx, -1);
-        code.shr(rdx, cl);
-        code.kmovq(k1, rdx);
+        code.Vbroadcastss(Ceiling, run + High);
+        code.Vpbroadcastw(Offset, run + ZeroPoint);
+        code.Vcvttss2si(Rcx.Low, run + Low);   // low − zeroPoint, an integer
+        code.Add(Rcx.Low, run + ZeroPoint);
+        code.Vpbroadcastb(Floor, Rcx.Low);
+        code.Mov(Rcx.Low, VectorBytes);
+        code.Sub(Rcx.Low, run + Channels);
+        code.Mov(Rdx, -1);
+        code.ShrCl(Rdx);
+        code.Kmovq(Stored, Rdx);
     }
 
-    private static void Requantize(Assembler code, AssemblerRegisterZMM s0, AssemblerRegisterZMM s1, AssemblerRegisterZMM s2, AssemblerRegisterZMM s3,
-        AssemblerRegister64 multipliers, AssemblerRegister64 y)
+    private static void Requantize(KernelAssembler code, Vec s0, Vec s1, Vec s2, Vec s3,
+        Gpr multipliers, Gpr y)
     {
-        AssemblerRegisterZMM[] sums = [s0, s1, s2, s3];
-        foreach (AssemblerRegisterZMM s in sums) code.vcvtdq2ps(s, s);
-        for (int v = 0; v < Vectors; v++) code.vmulps(sums[v], sums[v], __zmmword_ptr[multipliers + v * VectorBytes]);
-        foreach (AssemblerRegisterZMM s in sums) code.vminps(s, s, Ceiling);
-        foreach (AssemblerRegisterZMM s in sums) code.vcvtps2dq(s, s);
-        code.vpackssdw(s0, s0, s1);
-        code.vpackssdw(s2, s2, s3);
-        code.vpaddw(s0, s0, Offset);
-        code.vpaddw(s2, s2, Offset);
-        code.vpackuswb(s0, s0, s2);
-        code.vpmaxub(s0, s0, Floor);
-        code.vmovdqu8(__zmmword_ptr[y].k1, s0);
+        Vec[] sums = [s0, s1, s2, s3];
+        foreach (Vec s in sums) code.Vcvtdq2ps(s, s);
+        for (int v = 0; v < Vectors; v++) code.Vmulps(sums[v], sums[v], multipliers + v * VectorBytes);
+        foreach (Vec s in sums) code.Vminps(s, s, Ceiling);
+        foreach (Vec s in sums) code.Vcvtps2dq(s, s);
+        code.Vpackssdw(s0, s0, s1);
+        code.Vpackssdw(s2, s2, s3);
+        code.Vpaddw(s0, s0, Offset);
+        code.Vpaddw(s2, s2, Offset);
+        code.Vpackuswb(s0, s0, s2);
+        code.Vpmaxub(s0, s0, Floor);
+        code.Vmovdqu8(y + 0, Stored, s0);
     }
 }

@@ -1,6 +1,6 @@
-using Iced.Intel;
 using Octet.Kernels.Emit;
-using static Iced.Intel.AssemblerRegisters;
+using static Octet.Kernels.Emit.Gpr;
+using static Octet.Kernels.Emit.KernelAssembler;
 
 namespace Octet.Kernels.QGemm.X86;
 
@@ -35,118 +35,119 @@ internal static class QGemmAvx512VnniEmitter
     /// <summary>Most rows: one general register each.</summary>
     public const int MaxRows = 12;
 
-    /// <summary>Machine code for 1 … <paramref name="mr"/> rows.</summary>
-    public static byte[][] EmitAll(int mr, int vectors) => Enumerable.Range(1, mr).Select(rows => Emit(mr, rows, vectors)).ToArray();
-
-    /// <summary>Loads the functions for 1 … <paramref name="mr"/> rows.</summary>
-    public static nint[] Load(int mr, int vectors) => EmittedCode.Load(EmitAll(mr, vectors));
+    /// <summary>The functions for 1 … <paramref name="mr"/> rows.</summary>
+    public static EmittedFunction[] EmitAll(int mr, int vectors, bool? windows)
+    {
+        var functions = new EmittedFunction[mr];
+        for (int rows = 1; rows <= mr; rows++) functions[rows - 1] = Emit(mr, rows, vectors, windows);
+        return functions;
+    }
 
     /// <summary>Machine code of one tile function.</summary>
     /// <param name="mr">Addresses per section in the table.</param>
     /// <param name="rows">Rows computed, 1 … <paramref name="mr"/>.</param>
     /// <param name="vectors">Vectors of 16 columns.</param>
     /// <param name="windows">Calling convention; null means this system's.</param>
-    public static byte[] Emit(int mr, int rows, int vectors, bool? windows = null)
+    public static EmittedFunction Emit(int mr, int rows, int vectors, bool? windows = null)
     {
         int accumulators = rows * vectors;
         int copies = Math.Clamp((32 - vectors - 1) / accumulators, 1, Unroll);
         if (copies == 3) copies = 2;   // must divide Unroll
         if (accumulators >= 10) copies = 1;
-        AssemblerRegisterZMM Acc(int copy, int row, int vector) => KernelAssembler.Zmm(copy * accumulators + row * vectors + vector);
-        AssemblerRegisterZMM B(int vector) => KernelAssembler.Zmm(31 - vector);
-        AssemblerRegisterZMM a = KernelAssembler.Zmm(31 - vectors);
-        AssemblerRegister64 table = rax, b = rcx, k = rdx;
-        AssemblerRegister64 Row(int row) => KernelAssembler.General[FixedRegisters + row];
+        Vec Acc(int copy, int row, int vector) => Zmm(copy * accumulators + row * vectors + vector);
+        Vec B(int vector) => Zmm(31 - vector);
+        Vec a = Zmm(31 - vectors);
+        Gpr table = Rax, b = Rcx, k = Rdx;
+        Gpr Row(int row) => General[FixedRegisters + row];
 
-        var kernel = new KernelAssembler(FixedRegisters + rows, windows);
-        Assembler code = kernel.Code;
-        Label section = code.CreateLabel(), unrolled = code.CreateLabel(), single = code.CreateLabel(), singles = code.CreateLabel();
-        Label sectionEnd = code.CreateLabel(), done = code.CreateLabel();
+        var code = new KernelAssembler(FixedRegisters + rows, windows);
+        CodeLabel section = Label(), unrolled = Label(), single = Label(), singles = Label();
+        CodeLabel sectionEnd = Label(), done = Label();
 
         // Frame: [rsp] sections left, [rsp+8] argument, [rsp+16] bytes of a section, [rsp+24] bytes of its unrolled part.
         const int left = 0, argument = 8, bytes = 16, unrolledBytes = 24, frame = 32;
-        code.sub(rsp, frame);
-        code.mov(__qword_ptr[rsp + argument], rax);
-        code.mov(rcx, __qword_ptr[rax + TapsField]);
-        code.mov(__qword_ptr[rsp + left], rcx);
-        code.mov(rdx, __qword_ptr[rax + GroupsField]);
-        code.shl(rdx, 2);
-        code.mov(__qword_ptr[rsp + bytes], rdx);
-        code.and(rdx, -4 * Unroll);
-        code.mov(__qword_ptr[rsp + unrolledBytes], rdx);
-        code.mov(rdx, __qword_ptr[rax + InitField]);
-        for (int vector = 0; vector < vectors; vector++) code.vmovdqu32(Acc(0, 0, vector), __zmmword_ptr[rdx + vector * VectorBytes]);
+        code.Sub(Rsp, frame);
+        code.Mov(Rsp + argument, Rax);
+        code.Mov(Rcx, Rax + TapsField);
+        code.Mov(Rsp + left, Rcx);
+        code.Mov(Rdx, Rax + GroupsField);
+        code.Shl(Rdx, 2);
+        code.Mov(Rsp + bytes, Rdx);
+        code.And(Rdx, -4 * Unroll);
+        code.Mov(Rsp + unrolledBytes, Rdx);
+        code.Mov(Rdx, Rax + InitField);
+        for (int vector = 0; vector < vectors; vector++) code.Vmovdqu32(Acc(0, 0, vector), Rdx + vector * VectorBytes);
         for (int row = 1; row < rows; row++)
-            for (int vector = 0; vector < vectors; vector++) code.vmovdqa32(Acc(0, row, vector), Acc(0, 0, vector));
+            for (int vector = 0; vector < vectors; vector++) code.Vmovdqa32(Acc(0, row, vector), Acc(0, 0, vector));
         for (int copy = 1; copy < copies; copy++)
             for (int row = 0; row < rows; row++)
-                for (int vector = 0; vector < vectors; vector++) code.vpxord(Acc(copy, row, vector), Acc(copy, row, vector), Acc(copy, row, vector));
-        code.mov(b, __qword_ptr[rax + BField]);
-        code.mov(table, __qword_ptr[rax + RowsField]);
+                for (int vector = 0; vector < vectors; vector++) code.Vpxord(Acc(copy, row, vector), Acc(copy, row, vector), Acc(copy, row, vector));
+        code.Mov(b, Rax + BField);
+        code.Mov(table, Rax + RowsField);
 
         void Group(int group)
         {
             int copy = group % copies;
             if (rows > 1)
-                for (int vector = 0; vector < vectors; vector++) code.vmovdqu32(B(vector), __zmmword_ptr[b + (group * vectors + vector) * VectorBytes]);
+                for (int vector = 0; vector < vectors; vector++) code.Vmovdqu32(B(vector), b + (group * vectors + vector) * VectorBytes);
             for (int row = 0; row < rows; row++)
             {
-                code.vpbroadcastd(a, __dword_ptr[Row(row) + k + group * 4]);
+                code.Vpbroadcastd(a, Row(row) + k + group * 4);
                 for (int vector = 0; vector < vectors; vector++)
                 {
-                    if (rows > 1) code.vpdpbusd(Acc(copy, row, vector), a, B(vector));
-                    else code.vpdpbusd(Acc(copy, row, vector), a, __zmmword_ptr[b + (group * vectors + vector) * VectorBytes]);
+                    if (rows > 1) code.Vpdpbusd(Acc(copy, row, vector), a, B(vector));
+                    else code.Vpdpbusd(Acc(copy, row, vector), a, b + (group * vectors + vector) * VectorBytes);
                 }
             }
         }
 
-        code.cmp(__qword_ptr[rsp + left], 0);
-        code.je(done);
+        code.Cmp(Rsp + left, 0);
+        code.Je(done);
 
-        code.Label(ref section);
-        code.mov(k, __qword_ptr[rsp + unrolledBytes]);
+        code.Place(section);
+        code.Mov(k, Rsp + unrolledBytes);
         for (int row = 0; row < rows; row++)
         {
-            code.mov(Row(row), __qword_ptr[table + row * 8]);
-            code.add(Row(row), k);
+            code.Mov(Row(row), table + row * 8);
+            code.Add(Row(row), k);
         }
-        code.add(table, mr * 8);
-        code.neg(k);
-        code.jz(singles);
+        code.Add(table, mr * 8);
+        code.Neg(k);
+        code.Je(singles);
 
-        code.Label(ref unrolled);
+        code.Place(unrolled);
         for (int group = 0; group < Unroll; group++) Group(group);
-        code.add(b, Unroll * vectors * VectorBytes);
-        code.add(k, 4 * Unroll);
-        code.jnz(unrolled);
+        code.Add(b, Unroll * vectors * VectorBytes);
+        code.Add(k, 4 * Unroll);
+        code.Jne(unrolled);
 
         // The rest: rows point behind the unrolled part and k is 0.
-        code.Label(ref singles);
-        code.mov(k, __qword_ptr[rsp + bytes]);
-        code.sub(k, __qword_ptr[rsp + unrolledBytes]);
-        code.jz(sectionEnd);
-        for (int row = 0; row < rows; row++) code.add(Row(row), k);
-        code.neg(k);
-        code.Label(ref single);
+        code.Place(singles);
+        code.Mov(k, Rsp + bytes);
+        code.Sub(k, Rsp + unrolledBytes);
+        code.Je(sectionEnd);
+        for (int row = 0; row < rows; row++) code.Add(Row(row), k);
+        code.Neg(k);
+        code.Place(single);
         Group(0);
-        code.add(b, vectors * VectorBytes);
-        code.add(k, 4);
-        code.jnz(single);
+        code.Add(b, vectors * VectorBytes);
+        code.Add(k, 4);
+        code.Jne(single);
 
-        code.Label(ref sectionEnd);
-        code.dec(__qword_ptr[rsp + left]);
-        code.jnz(section);
+        code.Place(sectionEnd);
+        code.Dec(Rsp + left);
+        code.Jne(section);
 
-        code.Label(ref done);
+        code.Place(done);
         for (int copy = 1; copy < copies; copy++)
             for (int row = 0; row < rows; row++)
-                for (int vector = 0; vector < vectors; vector++) code.vpaddd(Acc(0, row, vector), Acc(0, row, vector), Acc(copy, row, vector));
-        code.mov(rax, __qword_ptr[rsp + argument]);
-        code.mov(rcx, __qword_ptr[rax + CField]);
+                for (int vector = 0; vector < vectors; vector++) code.Vpaddd(Acc(0, row, vector), Acc(0, row, vector), Acc(copy, row, vector));
+        code.Mov(Rax, Rsp + argument);
+        code.Mov(Rcx, Rax + CField);
         for (int row = 0; row < rows; row++)
             for (int vector = 0; vector < vectors; vector++)
-                code.vmovdqu32(__zmmword_ptr[rcx + (row * vectors + vector) * VectorBytes], Acc(0, row, vector));
-        code.add(rsp, frame);
-        return kernel.Finish();
+                code.Vmovdqu32(Rcx + (row * vectors + vector) * VectorBytes, Acc(0, row, vector));
+        code.Add(Rsp, frame);
+        return code.Finish($"rows{rows}");
     }
 }

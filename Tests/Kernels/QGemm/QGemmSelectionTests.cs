@@ -3,6 +3,7 @@ using Octet.Kernels.Emit;
 using Octet.Kernels.Geometry;
 using Octet.Kernels.QConv;
 using Octet.Kernels.QGemm;
+using Octet.Tests.Kernels.Cpu;
 
 namespace Octet.Tests.Kernels.QGemm;
 
@@ -10,24 +11,22 @@ namespace Octet.Tests.Kernels.QGemm;
 internal sealed class QGemmSelectionTests
 {
     private const CpuFeatures Sse = CpuFeatures.Vector128 | CpuFeatures.Sse41;
-    private const CpuFeatures Haswell = Sse | CpuFeatures.Avx2 | CpuFeatures.Fma;
-    private const CpuFeatures SkylakeX = Haswell | CpuFeatures.Avx512;
-    private const CpuFeatures CascadeLake = SkylakeX | CpuFeatures.Avx512Vnni;
-    private const CpuFeatures AlderLake = Haswell | CpuFeatures.AvxVnni;
-    private const CpuFeatures SapphireRapids = CascadeLake | CpuFeatures.AvxVnni;
+
+    /// <summary>What a process gets on a CPU: its own word for it, and .NET's vectors.</summary>
+    private static CpuFeatures Of(string name) => KnownCpus.All[name].Features() | CpuFeatures.Vector128;
 
     private static readonly object[][] Cpus =
     [
         ["none", CpuFeatures.None, "u8s8s32-4x8x4-scalar", "u8s8s32-4x8x4-scalar", "u8s8s32-dw1x1-scalar"],
-        ["Haswell", Haswell, "u8s8s32-6x16x2-avx2", "u8s8s32-6x16x2-avx2", "u8s8s32-dw32x2-avx2"],
-        ["Zen 3", Haswell, "u8s8s32-6x16x2-avx2", "u8s8s32-6x16x2-avx2", "u8s8s32-dw32x2-avx2"],
-        ["Skylake-X", SkylakeX, "u8s8s32-8x32x2-avx512", "u8s8s32-6x16x2-avx2", "u8s8s32-dw64x2-avx512"],
-        ["Cascade Lake", CascadeLake, "u8s8s32-12x32x4-avx512vnni", "u8s8s32-12x16x4-avx512vnni", "u8s8s32-dw64x4-avx512vnni"],
-        ["Ice Lake", CascadeLake, "u8s8s32-12x32x4-avx512vnni", "u8s8s32-12x16x4-avx512vnni", "u8s8s32-dw64x4-avx512vnni"],
-        ["Alder Lake", AlderLake, "u8s8s32-6x16x4-avxvnni", "u8s8s32-6x16x4-avxvnni", "u8s8s32-dw32x4-avxvnni"],
-        ["Sapphire Rapids", SapphireRapids, "u8s8s32-12x32x4-avx512vnni", "u8s8s32-12x16x4-avx512vnni", "u8s8s32-dw64x4-avx512vnni"],
-        ["Zen 4", CascadeLake, "u8s8s32-12x32x4-avx512vnni", "u8s8s32-12x16x4-avx512vnni", "u8s8s32-dw64x4-avx512vnni"],
-        ["Zen 5", SapphireRapids, "u8s8s32-12x32x4-avx512vnni", "u8s8s32-12x16x4-avx512vnni", "u8s8s32-dw64x4-avx512vnni"],
+        ["Haswell", Of("Haswell"), "u8s8s32-6x16x2-avx2", "u8s8s32-6x16x2-avx2", "u8s8s32-dw32x2-avx2"],
+        ["Zen 3", Of("Zen 3"), "u8s8s32-6x16x2-avx2", "u8s8s32-6x16x2-avx2", "u8s8s32-dw32x2-avx2"],
+        ["Skylake-X", Of("Skylake-X"), "u8s8s32-8x32x2-avx512", "u8s8s32-6x16x2-avx2", "u8s8s32-dw64x2-avx512"],
+        ["Cascade Lake", Of("Cascade Lake"), "u8s8s32-12x32x4-avx512vnni", "u8s8s32-12x16x4-avx512vnni", "u8s8s32-dw64x4-avx512vnni"],
+        ["Ice Lake", Of("Ice Lake"), "u8s8s32-12x32x4-avx512vnni", "u8s8s32-12x16x4-avx512vnni", "u8s8s32-dw64x4-avx512vnni"],
+        ["Alder Lake", Of("Alder Lake"), "u8s8s32-6x16x4-avxvnni", "u8s8s32-6x16x4-avxvnni", "u8s8s32-dw32x4-avxvnni"],
+        ["Sapphire Rapids", Of("Sapphire Rapids"), "u8s8s32-12x32x4-avx512vnni", "u8s8s32-12x16x4-avx512vnni", "u8s8s32-dw64x4-avx512vnni"],
+        ["Zen 4", Of("Zen 4"), "u8s8s32-12x32x4-avx512vnni", "u8s8s32-12x16x4-avx512vnni", "u8s8s32-dw64x4-avx512vnni"],
+        ["Zen 5", Of("Zen 5"), "u8s8s32-12x32x4-avx512vnni", "u8s8s32-12x16x4-avx512vnni", "u8s8s32-dw64x4-avx512vnni"],
     ];
 
     [TestCaseSource(nameof(Cpus))]
@@ -43,7 +42,7 @@ internal sealed class QGemmSelectionTests
     [Test]
     public void NeverChoosesWhatTheCpuLacks()
     {
-        foreach (CpuFeatures cpu in new[] { CpuFeatures.None, Sse, Haswell, SkylakeX, CascadeLake, AlderLake, SapphireRapids })
+        foreach (CpuFeatures cpu in KnownCpus.All.Keys.Select(Of).Concat([CpuFeatures.None, Sse]))
         {
             for (int n = 1; n < 200; n += 7)
                 Assert.That(QGemmKernels.Select(5, n, 33, cpu).Requires & ~cpu, Is.EqualTo(CpuFeatures.None));
