@@ -21,6 +21,12 @@ internal enum SConvMethod
 
     /// <summary>One filter per channel, vectorized over channels.</summary>
     Depthwise,
+
+    /// <summary>Winograd's F(2×2, 3×3).</summary>
+    WinogradTwo,
+
+    /// <summary>Winograd's F(4×4, 3×3).</summary>
+    WinogradFour,
 }
 
 /// <summary>The weights of a float convolution, packed for a method and a CPU. Immutable, shared between threads and sessions.</summary>
@@ -43,7 +49,7 @@ internal sealed class SConvWeights
     /// <summary>Why this method.</summary>
     public string Reason { get; }
 
-    /// <summary>One matrix per group, or none.</summary>
+    /// <summary>One matrix per group, or per position of a Winograd tile, or none.</summary>
     public SGemmWeights[] Matrices { get; }
 
     /// <summary>Depthwise filters, or null.</summary>
@@ -55,24 +61,35 @@ internal sealed class SConvWeights
     /// <summary>Memory held.</summary>
     public long Bytes => Matrices.Sum(w => w.Bytes) + (Depthwise?.Length ?? 0);
 
-    /// <summary>Packs weights.</summary>
+    /// <summary>Packs weights for the method that <see cref="Choose"/> names.</summary>
     /// <param name="shape">The convolution.</param>
     /// <param name="weights"><c>[O, C/G, KD, KH, KW]</c>.</param>
     /// <param name="cpu">The CPU.</param>
+    /// <param name="winograd">Whether Winograd's methods may be chosen.</param>
     /// <exception cref="ArgumentException"><paramref name="weights"/> has another length than the shape says.</exception>
-    public static SConvWeights Pack(ConvShape shape, ReadOnlySpan<float> weights, CpuFeatures cpu)
+    public static SConvWeights Pack(ConvShape shape, ReadOnlySpan<float> weights, CpuFeatures cpu, bool winograd = false)
     {
+        (SConvMethod method, string reason) = Choose(shape, cpu, winograd);
+        return Pack(shape, weights, cpu, method, reason);
+    }
+
+    /// <summary>Packs weights for a method, whether or not it is the fastest.</summary>
+    /// <exception cref="ArgumentException"><paramref name="weights"/> has another length than the shape says, or the method does not take the shape.</exception>
+    public static SConvWeights Pack(ConvShape shape, ReadOnlySpan<float> weights, CpuFeatures cpu, SConvMethod method, string reason)
+    {
+        if (!Serves(method, shape)) throw new ArgumentException($"{method} does not take {shape}", nameof(method));
         long expected = (long)shape.OutChannels * shape.GroupInChannels * shape.Taps;
         if (weights.Length != expected)
             throw new ArgumentException($"weights have {weights.Length} elements; [O, C/G, taps] = [{shape.OutChannels}, {shape.GroupInChannels}, {shape.Taps}] needs {expected}", nameof(weights));
 
         VectorWidth width = VectorWidths.Select(cpu);
-        (SConvMethod method, string reason) = Choose(shape);
         if (method == SConvMethod.Depthwise) return new(shape, method, reason, [], SConvDepthwise.Pack(shape, weights), width);
 
         int n = shape.GroupOutChannels, c = shape.GroupInChannels, taps = shape.Taps;
         int rows = (int)Math.Min(int.MaxValue, (long)shape.Batch * shape.OutputPixels);
         SGemmKernel kernel = SGemmKernels.Select(rows, n, c * taps, cpu);
+        if (method == SConvMethod.WinogradTwo) return new(shape, method, reason, SConvWinograd.Pack<WinogradTwo>(weights, c, n, kernel), null, width);
+        if (method == SConvMethod.WinogradFour) return new(shape, method, reason, SConvWinograd.Pack<WinogradFour>(weights, c, n, kernel), null, width);
         // B[(t, c), o] = w[o, c, t]
         var source = new SGemmSource(taps, c, n, 1, taps, (nint)c * taps);
         var matrices = new SGemmWeights[shape.Groups];
@@ -81,8 +98,21 @@ internal sealed class SConvWeights
         return new(shape, method, reason, matrices, null, width);
     }
 
+    /// <summary>Whether weights packed for <paramref name="method"/> can compute <paramref name="shape"/>.</summary>
+    public static bool Serves(SConvMethod method, ConvShape shape) =>
+        method is SConvMethod.WinogradTwo or SConvMethod.WinogradFour ? SConvWinograd.Takes(shape) : Direct(shape).Method == method;
+
     /// <summary>The method for a shape, and why.</summary>
-    public static (SConvMethod Method, string Reason) Choose(ConvShape shape)
+    /// <param name="shape">The convolution.</param>
+    /// <param name="cpu">The CPU.</param>
+    /// <param name="winograd">Whether Winograd's methods may be chosen.</param>
+    public static (SConvMethod Method, string Reason) Choose(ConvShape shape, CpuFeatures cpu, bool winograd)
+    {
+        (SConvMethod Method, string Reason) direct = Direct(shape);
+        return winograd && direct.Method == SConvMethod.Indirect && SConvWinograd.Takes(shape) ? WinogradCost.Choose(shape, cpu) ?? direct : direct;
+    }
+
+    private static (SConvMethod Method, string Reason) Direct(ConvShape shape)
     {
         if (shape.IsDepthwise) return (SConvMethod.Depthwise, "one input channel per group");
         if (shape.IsPointwise && shape.Groups == 1) return (SConvMethod.Pointwise, "1×1, stride 1, no padding: pixels are matrix rows");
@@ -101,6 +131,7 @@ internal sealed unsafe class SConvolution
     private readonly SConvIndirect? _indirect;
     private readonly SConvRows? _rows;
     private readonly SConvDepthwise? _depthwise;
+    private readonly SConvWinograd? _winograd;
 
     private SConvolution(ConvShape shape, SConvWeights weights, SEpilogue epilogue)
     {
@@ -119,6 +150,12 @@ internal sealed unsafe class SConvolution
             case SConvMethod.Depthwise:
                 _depthwise = new(shape, weights.Depthwise!, weights.Width);
                 break;
+            case SConvMethod.WinogradTwo:
+                _winograd = new(shape, weights.Matrices, 2, weights.Width);
+                break;
+            case SConvMethod.WinogradFour:
+                _winograd = new(shape, weights.Matrices, 4, weights.Width);
+                break;
         }
     }
 
@@ -136,8 +173,9 @@ internal sealed unsafe class SConvolution
     /// <param name="weightsOihw"><c>[O, C/G, KD, KH, KW]</c>.</param>
     /// <param name="e">Bias and activation.</param>
     /// <param name="cpu">The CPU.</param>
-    public static SConvolution Create(ConvShape shape, ReadOnlySpan<float> weightsOihw, SEpilogue e, CpuFeatures cpu) =>
-        Create(shape, SConvWeights.Pack(shape, weightsOihw, cpu), e);
+    /// <param name="winograd">Whether Winograd's methods may be chosen.</param>
+    public static SConvolution Create(ConvShape shape, ReadOnlySpan<float> weightsOihw, SEpilogue e, CpuFeatures cpu, bool winograd = false) =>
+        Create(shape, SConvWeights.Pack(shape, weightsOihw, cpu, winograd), e);
 
     /// <summary>Prepares a convolution over weights that other convolutions may share.</summary>
     /// <exception cref="ArgumentException">The weights were packed for other channels, groups, windows or for a method that the shape rules out; or the epilogue has other channels.</exception>
@@ -146,7 +184,7 @@ internal sealed unsafe class SConvolution
         ConvShape packed = weights.Shape;
         if (packed.InChannels != shape.InChannels || packed.OutChannels != shape.OutChannels || packed.Groups != shape.Groups
             || (packed.D.Kernel, packed.H.Kernel, packed.W.Kernel) != (shape.D.Kernel, shape.H.Kernel, shape.W.Kernel)
-            || SConvWeights.Choose(shape).Method != weights.Method)
+            || !SConvWeights.Serves(weights.Method, shape))
             throw new ArgumentException($"weights packed for {packed} do not serve {shape}", nameof(weights));
         if (e.Channels != shape.OutChannels)
             throw new ArgumentException($"the epilogue has {e.Channels} channels, the convolution {shape.OutChannels}", nameof(e));
@@ -155,7 +193,7 @@ internal sealed unsafe class SConvolution
 
     /// <summary>Scratch bytes for <paramref name="workers"/> threads.</summary>
     public long ScratchBytes(int workers) =>
-        _indirect?.ScratchBytes(workers) ?? _rows?.ScratchBytes(workers) ?? _depthwise?.ScratchBytes(workers) ?? 0;
+        _indirect?.ScratchBytes(workers) ?? _rows?.ScratchBytes(workers) ?? _depthwise?.ScratchBytes(workers) ?? _winograd?.ScratchBytes(workers) ?? 0;
 
     /// <summary>Runs the convolution.</summary>
     /// <param name="x"><c>[N, D, H, W, C]</c>.</param>
@@ -188,6 +226,7 @@ internal sealed unsafe class SConvolution
             float* s = sum.IsEmpty ? null : sp;
             if (_indirect is not null) _indirect.Run(xp, s, sumStride, yp, yStride, _epilogue, bytes, p);
             else if (_rows is not null) _rows.Run(xp, s, sumStride, yp, yStride, _epilogue, bytes, p);
+            else if (_winograd is not null) _winograd.Run(xp, s, sumStride, yp, yStride, _epilogue, bytes, p);
             else _depthwise!.Run(xp, s, sumStride, yp, yStride, _epilogue, bytes, p);
         }
     }

@@ -59,6 +59,9 @@ internal sealed unsafe class SGemmWeights
         return Pack(b, SGemmSource.Matrix(k, n, transposed ? k : n, transposed), kernel);
     }
 
+    /// <summary>Panels of zeros, for who fills them itself before anybody reads them.</summary>
+    internal static SGemmWeights Zero(int k, int n, SGemmKernel kernel) => new(kernel, k, n, new AlignedBuffer(SGemmPacking.Floats(k, n, kernel) * sizeof(float)));
+
     /// <summary>Packs a B of any strides.</summary>
     internal static SGemmWeights Pack(ReadOnlySpan<float> b, SGemmSource source, SGemmKernel kernel)
     {

@@ -29,6 +29,12 @@ public sealed record SessionOptions
     /// <summary>Whether images are kept channels-last.</summary>
     public bool ChannelsLast { get; init; } = true;
 
+    /// <summary>
+    /// Whether 3×3 float convolutions of stride 1 may use Winograd's F(2×2, 3×3) and F(4×4, 3×3) where that is faster. It needs a half to a quarter of the products and rounds
+    /// differently; docs/numerics.md states the bound. Integer results never depend on it.
+    /// </summary>
+    public bool FloatWinograd { get; init; } = true;
+
     /// <summary>Names of rewriting rules that are not applied; <c>octet explain</c> lists the names.</summary>
     public IReadOnlySet<string> DisabledRules { get; init; } = new HashSet<string>();
 

@@ -13,6 +13,9 @@ internal sealed record PlanOptions(CpuFeatures Cpu, int Workers, WeightStore Wei
 {
     /// <summary>Whether integer convolutions may take Winograd's form.</summary>
     public WinogradUse IntegerWinograd { get; init; } = WinogradUse.Measured;
+
+    /// <summary>Whether 3×3 float convolutions may use Winograd's method.</summary>
+    public bool FloatWinograd { get; init; } = true;
 }
 
 /// <summary>What <see cref="Operator.Plan"/> reads: concrete types and values known in advance.</summary>
@@ -24,6 +27,9 @@ internal sealed class PlanContext(Node node, IReadOnlyList<TensorType?> inputTyp
 
     /// <summary>Instruction sets that kernels may use.</summary>
     public CpuFeatures Cpu => options.Cpu;
+
+    /// <summary>Whether 3×3 float convolutions may use Winograd's method.</summary>
+    public bool FloatWinograd => options.FloatWinograd;
 
     /// <summary>Threads that may take part in one step.</summary>
     public int Workers => options.Workers;

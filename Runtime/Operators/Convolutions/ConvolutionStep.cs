@@ -25,10 +25,10 @@ internal static class ConvolutionPlan
         if (c.Known(W) is not { } w || (c.Has(Bias) && c.Known(Bias) is null)) return Definition(c, shape, transposed: false, channelsLast, activation);
 
         SEpilogue epilogue = activation.Epilogue(shape.OutChannels, c.Has(Bias) ? c.Known(Bias)!.Span<float>() : [], activationFirst, c.Cpu);
-        string key = string.Create(CultureInfo.InvariantCulture, $"sconv {SConvWeights.Choose(shape).Method} g{shape.Groups} {c.Cpu}");
+        string key = string.Create(CultureInfo.InvariantCulture, $"sconv {SConvWeights.Choose(shape, c.Cpu, c.FloatWinograd).Method} g{shape.Groups} {c.Cpu}");
         SConvWeights weights = c.Constant(W) is { } constant
-            ? c.Share(constant, key, () => SConvWeights.Pack(shape, constant.Span<float>(), c.Cpu))
-            : SConvWeights.Pack(shape, w.Span<float>(), c.Cpu);
+            ? c.Share(constant, key, () => SConvWeights.Pack(shape, constant.Span<float>(), c.Cpu, c.FloatWinograd))
+            : SConvWeights.Pack(shape, w.Span<float>(), c.Cpu, c.FloatWinograd);
         SConvolution convolution = SConvolution.Create(shape, weights, epilogue);
         return new KernelStep(convolution, null, shape, channelsLast, c);
     }
