@@ -248,7 +248,7 @@ internal sealed unsafe class SConvWinograd
                         to.Clear();
                         continue;
                     }
-                    int left = Math.Max(0, -iw), right = Math.Max(left, Math.Min(_inputs, w.Input - iw));
+                    int left = Math.Clamp(-iw, 0, _inputs), right = Math.Clamp(w.Input - iw, left, _inputs);
                     to[..(left * channels)].Clear();
                     if (right > left) new ReadOnlySpan<float>(plane + (ih + r) * lineStride + (nint)(iw + left) * channels, (right - left) * channels).CopyTo(to[(left * channels)..]);
                     to[(right * channels)..].Clear();

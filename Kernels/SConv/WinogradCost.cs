@@ -14,8 +14,8 @@ internal static class WinogradCost
     /// <summary>Cycles of transforming one vector of channels of one tile, there and back: F(2×2) and F(4×4).</summary>
     private const double InputTwo = 70, OutputTwo = 70, InputFour = 160, OutputFour = 170;
 
-    /// <summary>Bytes of weights per cycle that come from beyond L2 while others are multiplied; one inference of a model passes through all its weights.</summary>
-    private const double WeightBytesPerCycle = 8;
+    /// <summary>Bytes of weights per cycle that come from beyond L2 while others are multiplied: one inference of a model passes through all its weights.</summary>
+    private const double WeightBytesPerCycle = 6;
 
     /// <summary>How much cheaper Winograd has to look, so that larger rounding errors and weights buy something.</summary>
     private const double Gain = 1.1;
@@ -25,7 +25,7 @@ internal static class WinogradCost
     {
         int images = shape.Batch * shape.D.Output, c = shape.InChannels, o = shape.OutChannels;
         SGemmKernel kernel = SGemmKernels.Select((int)Math.Min(int.MaxValue, (long)images * shape.H.Output * shape.W.Output), o, 9 * c, cpu);
-        double direct = Product(kernel, (long)images * shape.H.Output * shape.W.Output, 9 * c, o) + Weights(9, c, o);
+        double direct = Math.Max(Product(kernel, (long)images * shape.H.Output * shape.W.Output, 9 * c, o), Weights(9, c, o));
         double two = Winograd(shape, kernel, images, 2, InputTwo, OutputTwo), four = Winograd(shape, kernel, images, 4, InputFour, OutputFour);
         double best = Math.Min(two, four);
         if (best * Gain >= direct) return null;
@@ -39,7 +39,7 @@ internal static class WinogradCost
         int positions = (m + 2) * (m + 2), c = shape.InChannels, o = shape.OutChannels;
         long tiles = (long)images * ((shape.H.Output + m - 1) / m) * ((shape.W.Output + m - 1) / m);
         double vectors = (c + kernel.Lanes - 1) / kernel.Lanes * input + (o + kernel.Lanes - 1) / kernel.Lanes * output;
-        return positions * Product(kernel, tiles, c, o) + tiles * vectors + Weights(positions, c, o);
+        return Math.Max(positions * Product(kernel, tiles, c, o), Weights(positions, c, o)) + tiles * vectors;
     }
 
     /// <summary>Two products of vectors per cycle; a tile of one vector of columns waits for its loads and reaches about half of that.</summary>

@@ -1,3 +1,5 @@
+using Octet.Kernels.SConv;
+
 namespace Octet.Tests.Support;
 
 /// <summary>Every tolerance that a test may use, with its reason. Integers have none.</summary>
@@ -17,6 +19,35 @@ internal static class Tolerance
     /// margin of 4 over that.
     /// </summary>
     public static double GemmMean(int k, double maxA, double maxB) => 4 * Epsilon * Math.Sqrt(k + 1) * Math.Max(1e-30, maxA * maxB);
+
+    /// <summary>
+    /// Winograd's convolution of c channels against double: <c>ε/2 · (c + 24) · c · A² · max|a| · max|b|</c>. Each term of an output is a product of one entry each of Aᵀ, G·g and Bᵀ·d
+    /// per axis; A² sums their magnitudes over both axes. It is rounded once as a weight, at most 4 times per axis on its way in, c + 1 times in the sum over channels,
+    /// at most 6 times per axis on its way out, and once with the bias: fewer than c + 24.
+    /// </summary>
+    public static double Winograd(int c, double amplification, double maxA, double maxB) => Epsilon / 2 * (c + 24) * c * amplification * amplification * maxA * maxB;
+
+    /// <summary>The mean difference of the same: roundings of random sign add up as roots, and no term is all of its bound; so ε · √c · A, which the transforms' own roundings dominate.</summary>
+    public static double WinogradMean(int c, double amplification, double maxA, double maxB) => Epsilon * Math.Sqrt(c) * amplification * maxA * maxB;
+
+    /// <summary>A of <see cref="Winograd"/>: the largest over outputs i of <c>Σ over p |Aᵀ[i,p]| · Σ|G[p]| · Σ|Bᵀ[p]|</c>.</summary>
+    public static double Amplification<TTile>() where TTile : struct, IWinogradTile
+    {
+        double largest = 0;
+        for (int i = 0; i < TTile.Outputs; i++)
+        {
+            double sum = 0;
+            for (int p = 0; p < TTile.Inputs; p++)
+            {
+                double weights = 0, inputs = 0;
+                for (int k = 0; k < 3; k++) weights += Math.Abs(TTile.WeightTransform[3 * p + k]);
+                for (int k = 0; k < TTile.Inputs; k++) inputs += Math.Abs(TTile.InputTransform[TTile.Inputs * p + k]);
+                sum += Math.Abs(TTile.OutputTransform[TTile.Inputs * i + p]) * weights * inputs;
+            }
+            largest = Math.Max(largest, sum);
+        }
+        return largest;
+    }
 
     /// <summary>
     /// A fused graph against the same graph step by step: every step rounds once more and the longest chain in the tests has fewer than 64 roundings of

@@ -85,22 +85,24 @@ internal sealed class SConvolutionTests
     }
 
     [TestCaseSource(nameof(Shapes))]
-    public void SumActivationAndStridesAgreeWithSeparateSteps(ConvShape shape, SConvMethod method, CpuFeatures cpu)
+    public void SumActivationAndStridesAgreeWithSeparateSteps(ConvShape shape, SConvMethod method, CpuFeatures cpu) => AgreesWithSeparateSteps(shape, cpu, method);
+
+    private static void AgreesWithSeparateSteps(ConvShape shape, CpuFeatures cpu, SConvMethod method)
     {
-        _ = method;
         var random = new Random(2);
         int pixels = shape.Batch * shape.OutputPixels, o = shape.OutChannels, yStride = o + 5;
         float[] x = random.Floats(shape.Batch * shape.InputPixels * shape.InChannels);
         float[] w = random.Floats(o * shape.GroupInChannels * shape.Taps), bias = random.Floats(o);
         var plain = new float[pixels * o];
-        SConvolution convolution = SConvolution.Create(shape, w, SEpilogue.WithBias(bias), cpu);
+        SConvWeights weights = SConvWeights.Pack(shape, w, cpu, method, "");
+        SConvolution convolution = SConvolution.Create(shape, weights, SEpilogue.WithBias(bias));
         convolution.Run(x, [], plain, new byte[convolution.ScratchBytes(1)], Parallelism.None);
 
         foreach ((UnaryOperation operation, bool first) in ((UnaryOperation, bool)[])[(UnaryOperation.Clip, false), (UnaryOperation.Clip, true), (UnaryOperation.LeakyRelu, false), (UnaryOperation.LeakyRelu, true)])
         {
             const float alpha = -0.5f, beta = 0.75f;
             var e = new SEpilogue(o, bias, operation, alpha, beta, first, cpu);
-            SConvolution fused = SConvolution.Create(shape, w, e, cpu);
+            SConvolution fused = SConvolution.Create(shape, weights, e);
             float[] y = random.Floats(Math.Max(0, pixels * yStride - 5)), sum = [.. y];
             fused.Run(x, y, y, new byte[fused.ScratchBytes(1)], Parallelism.None, yStride, yStride);   // the sum is the output itself
             for (int i = 0; i < y.Length; i++)
@@ -116,6 +118,96 @@ internal sealed class SConvolutionTests
             }
 
             float Apply(float v) => operation == UnaryOperation.Clip ? Math.Clamp(v, alpha, beta) : v < 0 ? alpha * v : v;
+        }
+    }
+
+    public static IEnumerable<TestCaseData> WinogradShapes()
+    {
+        WindowAxis unit = WindowAxis.Unit;
+        (string, ConvShape)[] shapes =
+        [
+            ("even", new(1, 16, 32, 1, unit, Axis(8, 3, 1, 1, 1, 1), Axis(8, 3, 1, 1, 1, 1))),
+            ("ragged", new(2, 19, 37, 1, unit, Axis(7, 3, 1, 1, 1, 1), Axis(13, 3, 1, 1, 1, 1))),
+            ("unpadded", new(1, 33, 17, 1, unit, Axis(10, 3), Axis(11, 3))),
+            ("one-sided padding", new(1, 16, 70, 1, unit, Axis(5, 3, 1, 1, 2, 0), Axis(6, 3, 1, 1, 0, 2))),
+            ("wide padding", new(1, 16, 16, 1, unit, Axis(2, 3, 1, 1, 5, 7), Axis(1, 3, 1, 1, 6, 4))),
+            ("one output", new(1, 24, 8, 1, unit, Axis(3, 3), Axis(3, 3))),
+            ("several groups of columns", new(1, 20, 200, 1, unit, Axis(9, 3, 1, 1, 1, 1), Axis(9, 3, 1, 1, 1, 1))),
+            ("several blocks", new(1, 40, 24, 1, unit, Axis(61, 3, 1, 1, 1, 1), Axis(47, 3, 1, 1, 1, 1))),
+            ("planes", new(2, 16, 16, 1, Axis(3, 1), Axis(6, 3, 1, 1, 1, 1), Axis(5, 3, 1, 1, 1, 1))),
+            ("empty batch", new(0, 16, 8, 1, unit, Axis(4, 3), Axis(4, 3))),
+        ];
+        foreach ((string name, ConvShape shape) in shapes)
+        {
+            foreach (SConvMethod method in (SConvMethod[])[SConvMethod.WinogradTwo, SConvMethod.WinogradFour])
+            {
+                foreach (VectorWidth width in VectorWidths.Usable(CpuInfo.Detected))
+                    yield return new TestCaseData(shape, method, Features(width)).SetArgDisplayNames(name, method.ToString(), width.ToString());
+            }
+        }
+    }
+
+    [TestCaseSource(nameof(WinogradShapes))]
+    public void WinogradStaysWithinItsBound(ConvShape shape, SConvMethod method, CpuFeatures cpu)
+    {
+        var random = new Random(4);
+        float[] x = random.Floats(shape.Batch * shape.InputPixels * shape.InChannels);
+        float[] w = random.Floats(shape.OutChannels * shape.InChannels * shape.Taps), bias = random.Floats(shape.OutChannels);
+        double[] expected = SConvReference.Convolve(shape, x, w);
+        for (int i = 0; i < expected.Length; i++) expected[i] = Math.Max(0, expected[i] + bias[i % bias.Length]);
+        var e = new SEpilogue(shape.OutChannels, bias, UnaryOperation.Relu, 0, 0, false, cpu);
+        SConvolution convolution = SConvolution.Create(shape, SConvWeights.Pack(shape, w, cpu, method, ""), e);
+        var y = new float[expected.Length];
+        Array.Fill(y, float.NaN);
+        convolution.Run(x, [], y, new byte[convolution.ScratchBytes(1)], Parallelism.None);
+        double amplification = method == SConvMethod.WinogradTwo ? Tolerance.Amplification<WinogradTwo>() : Tolerance.Amplification<WinogradFour>();
+        Close.Assert(y, expected, Tolerance.Winograd(shape.InChannels, amplification, 1, 1), Tolerance.WinogradMean(shape.InChannels, amplification, 1, 1), shape.ToString());
+
+        foreach (int threads in (int[])[2, 4])
+        {
+            var parallelism = new Parallelism(TestPool.Four, threads);
+            var many = new float[y.Length];
+            convolution.Run(x, [], many, new byte[convolution.ScratchBytes(parallelism.MaxWorkers)], parallelism);
+            Assert.That(many, Is.EqualTo(y), $"{threads} threads");
+        }
+    }
+
+    /// <summary>Small integers leave no rounding in F(2×2): every output is exact, so a misplaced element or coefficient shows.</summary>
+    [TestCaseSource(nameof(WinogradShapes))]
+    public void WinogradOfSmallIntegersIsNearlyExact(ConvShape shape, SConvMethod method, CpuFeatures cpu)
+    {
+        var random = new Random(5);
+        float[] x = Integers(shape.Batch * shape.InputPixels * shape.InChannels), w = Integers(shape.OutChannels * shape.InChannels * shape.Taps);
+        double[] expected = SConvReference.Convolve(shape, x, w);
+        SConvolution convolution = SConvolution.Create(shape, SConvWeights.Pack(shape, w, cpu, method, ""), SEpilogue.None(shape.OutChannels));
+        var y = new float[expected.Length];
+        convolution.Run(x, [], y, new byte[convolution.ScratchBytes(1)], Parallelism.None);
+        for (int i = 0; i < y.Length; i++)
+        {
+            double value = method == SConvMethod.WinogradTwo ? y[i] : Math.Round(y[i]);
+            Assert.That(value, Is.EqualTo(expected[i]), $"output {i}");
+        }
+
+        float[] Integers(int count) => [.. Enumerable.Range(0, count).Select(_ => (float)random.Next(-7, 8))];
+    }
+
+    [TestCaseSource(nameof(WinogradShapes))]
+    public void WinogradSumActivationAndStridesAgreeWithSeparateSteps(ConvShape shape, SConvMethod method, CpuFeatures cpu) =>
+        AgreesWithSeparateSteps(shape, cpu, method);
+
+    [Test]
+    public void WinogradIsChosenWhereItPaysAndOnlyWhereAllowed()
+    {
+        var large = new ConvShape(1, 64, 64, 1, WindowAxis.Unit, Axis(56, 3, 1, 1, 1, 1), Axis(56, 3, 1, 1, 1, 1));
+        var single = new ConvShape(1, 256, 256, 1, WindowAxis.Unit, Axis(3, 3), Axis(3, 3));
+        var strided = new ConvShape(1, 64, 64, 1, WindowAxis.Unit, Axis(56, 3, 2, 1, 1, 1), Axis(56, 3, 2, 1, 1, 1));
+        foreach (CpuFeatures cpu in VectorWidths.Usable(CpuInfo.Detected).Select(Features))
+        {
+            Assert.That(SConvWeights.Choose(large, cpu, winograd: true).Method, Is.EqualTo(SConvMethod.WinogradFour), $"{cpu}");
+            Assert.That(SConvWeights.Choose(large, cpu, winograd: false).Method, Is.EqualTo(SConvMethod.Indirect), $"{cpu}");
+            Assert.That(SConvWeights.Choose(single, cpu, winograd: true).Method, Is.EqualTo(SConvMethod.Indirect), $"{cpu}");
+            Assert.That(SConvWeights.Choose(strided, cpu, winograd: true).Method, Is.EqualTo(SConvMethod.Indirect), $"{cpu}");
+            Assert.That(() => SConvWeights.Pack(strided, new float[64 * 64 * 9], cpu, SConvMethod.WinogradTwo, ""), Throws.ArgumentException);
         }
     }
 
