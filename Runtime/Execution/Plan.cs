@@ -29,7 +29,20 @@ internal sealed record PlannedValue(Value Value, Storage Storage, int Number, Me
 {
     /// <summary>Position in <see cref="Plan.Values"/>.</summary>
     public int Index { get; init; }
+
+    /// <summary>Byte of <see cref="Place"/> that the value begins at.</summary>
+    public int PlaceOffset { get; init; }
+
+    /// <summary>Where its rows lie among the wider rows that its place holds; null for a dense value.</summary>
+    public RowSlice? Rows { get; init; }
 }
+
+/// <summary>A value whose rows are parts of another tensor's rows: an input of a concatenation that its producer writes in place.</summary>
+/// <param name="Whole">Type of the other tensor, which fills the place.</param>
+/// <param name="Width">Elements of a row.</param>
+/// <param name="First">Element of the other tensor that row 0 begins at.</param>
+/// <param name="Stride">Elements of the other tensor between rows.</param>
+internal sealed record RowSlice(TensorType Whole, int Width, int First, int Stride);
 
 /// <summary>One operator of a plan: a prepared step, or an operator that evaluates dynamically.</summary>
 internal sealed class PlannedStep

@@ -14,6 +14,7 @@ internal sealed class PlanBuilder
     private readonly List<PlannedValue> _values = [];
     private readonly List<PlannedStep> _steps = [];
     private readonly List<MemoryPlanner.Place> _places = [];
+    private Dictionary<Value, Join> _joins = [];
     private int _dynamicCount;
     private int _scratchBytes;
 
@@ -40,6 +41,7 @@ internal sealed class PlanBuilder
                 : Declare(input, input.Type.Container == Container.None && input.Type.Element != DataType.String ? Storage.Input : Storage.Dynamic, number: i);
         }
 
+        _joins = JoinPlanner.Find(_graph, lastUse);
         for (int s = 0; s < _graph.Nodes.Count; s++) AddStep(_graph.Nodes[s], s, lastUse);
 
         var outputs = new int[_graph.Outputs.Count];
@@ -112,6 +114,13 @@ internal sealed class PlanBuilder
         for (int o = 0; o < outputs.Length; o++)
         {
             if (node.Outputs[o] is not { } output) outputs[o] = -1;
+            else if (step is not null && o == 0 && _joins.TryGetValue(output, out Join? join) && DeclareJoined(output, join, ref step, number, lastUse) is { } joined) outputs[o] = joined;
+            else if (step is JoinStep joining && JoinOf(node) is { Place: { } place } whole)
+            {
+                outputs[o] = Declare(output, Storage.Arena, 0, place, output.Type.ConcreteShape());
+                place.Last = Math.Max(place.Last, lastUse.GetValueOrDefault(output, number));
+                step = joining.Without(whole.Done);
+            }
             else if (step is null) outputs[o] = Declare(output, Storage.Dynamic, _dynamicCount++);
             else outputs[o] = DeclareArena(output, step, o, inputs, number, lastUse);
         }
@@ -183,6 +192,33 @@ internal sealed class PlanBuilder
         int last = lastUse.GetValueOrDefault(output, number);
         place.Last = Math.Max(place.Last, last);
         return Declare(output, Storage.Arena, 0, place, shape);
+    }
+
+    private Join? JoinOf(Node node) => node.Inputs.Select(input => input is not null && _joins.TryGetValue(input, out Join? join) ? join : null).FirstOrDefault(join => join?.Node == node);
+
+    /// <summary>Lets a step write its output where a concatenation wants it; null where it cannot.</summary>
+    private int? DeclareJoined(Value output, Join join, ref Step step, int number, Dictionary<Value, int> lastUse)
+    {
+        if (step is ViewStep || !output.Type.IsConcrete) return null;
+        TensorType whole = join.Node.Outputs[0]!.Type;
+        RowSlice? rows = null;
+        int first = join.First(output), width = join.Widths[join.Position(output)];
+        if (join.Rows != 1)
+        {
+            if (lastUse.GetValueOrDefault(output, -1) != join.Number || join.Readers(output) != 1 || step.IntoRows(width, first, join.Width) is not { } strided) return null;
+            step = strided;
+            rows = new RowSlice(whole, width, first, join.Width);
+        }
+        if (join.Place is null)
+        {
+            join.Place = new MemoryPlanner.Place(checked(join.Rows * join.Width * whole.Element.Size()), number);
+            _places.Add(join.Place);
+        }
+        join.Done[join.Position(output)] = true;
+        join.Place.Last = Math.Max(join.Place.Last, join.Number);
+        int index = Declare(output, Storage.Arena, 0, join.Place, output.Type.ConcreteShape());
+        _values[index] = _values[index] with { Rows = rows, PlaceOffset = rows is null ? first * whole.Element.Size() : 0 };
+        return index;
     }
 
     private int Declare(Value value, Storage storage, int number, MemoryPlanner.Place? place = null, int[]? shape = null)

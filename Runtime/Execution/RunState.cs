@@ -1,3 +1,4 @@
+using Octet.Kernels.Layout;
 using Octet.Kernels.Memory;
 using Octet.Kernels.Threading;
 using Octet.Runtime.Graphs;
@@ -31,7 +32,8 @@ internal sealed class RunState
             _tensors[value.Index] = value.Storage switch
             {
                 Storage.Constant => value.Value.Constant,
-                Storage.Arena => new Tensor(value.Value.Type.Element, value.Shape, arena.Slice(value.Place!.Offset, value.Place.Bytes)),
+                Storage.Arena when value.Rows is { } rows => new Tensor(rows.Whole.Element, rows.Whole.ConcreteShape(), arena.Slice(value.Place!.Offset, value.Place.Bytes)),
+                Storage.Arena => new Tensor(value.Value.Type.Element, value.Shape, arena.Slice(value.Place!.Offset + value.PlaceOffset, BytesOf(value))),
                 _ => null,
             };
         }
@@ -102,7 +104,20 @@ internal sealed class RunState
     {
         if (index < 0) return null;
         PlannedValue value = _plan.Values[index];
+        if (value.Rows is { } rows) return Gathered(_tensors[index]!, value.Value.Type, rows);
         return value.Storage == Storage.Dynamic ? Dynamic[value.Number] : _tensors[index];
+    }
+
+    private static int BytesOf(PlannedValue value) => Tensor.CountElements(value.Shape) * value.Value.Type.Element.Size();
+
+    /// <summary>A dense copy of a value that lies between others' rows; only who watches a run asks for it.</summary>
+    private static Tensor Gathered(Tensor whole, TensorType type, RowSlice rows)
+    {
+        var dense = new Tensor(type.Element, type.ConcreteShape());
+        int size = type.Element.Size();
+        if (dense.Length > 0)
+            LayoutKernels.CopyRows(whole.Bytes.Span[(rows.First * size)..], (long)rows.Stride * size, dense.Bytes.Span, (long)rows.Width * size, rows.Width * size, dense.Length / rows.Width);
+        return dense;
     }
 
     private Tensor?[] Resolve(int[] values)

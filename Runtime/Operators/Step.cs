@@ -24,6 +24,15 @@ internal abstract class Step
     /// </summary>
     public virtual int InPlaceInput(int output) => -1;
 
+    /// <summary>
+    /// The same step writing its dense output 0, seen as rows of <paramref name="width"/> elements, into wider rows of another tensor: row r begins at element
+    /// <c>first + r · stride</c> of what it is given as output 0, and nothing else of that is touched. Null where the step cannot; the planner copies then.
+    /// </summary>
+    /// <param name="width">Elements of a row.</param>
+    /// <param name="first">Element that row 0 begins at.</param>
+    /// <param name="stride">Elements between rows, at least <paramref name="width"/>.</param>
+    public virtual Step? IntoRows(int width, int first, int stride) => null;
+
     /// <summary>Reads <see cref="StepContext.Input{T}"/>, writes every element of the outputs.</summary>
     public abstract void Run(StepContext c);
 
@@ -42,6 +51,20 @@ internal abstract class Step
         public override int InPlaceInput(int output) => output == 0 ? inPlaceInput : -1;
         public override void Run(StepContext c) => run(c);
     }
+}
+
+/// <summary>Puts its inputs side by side in output 0: row r of the output is row r of every input, one after the other.</summary>
+internal abstract class JoinStep : Step
+{
+    /// <summary>Rows.</summary>
+    public abstract int Rows { get; }
+
+    /// <summary>Elements of a row of each input.</summary>
+    public abstract ReadOnlySpan<int> Widths { get; }
+
+    /// <summary>The same step without the inputs that their producers write into the output themselves.</summary>
+    /// <param name="done">For each input whether it is left out.</param>
+    public abstract JoinStep Without(bool[] done);
 }
 
 /// <summary>Output 0 is input 0 under another shape. The planner gives both the same memory; where it cannot, the bytes are copied.</summary>

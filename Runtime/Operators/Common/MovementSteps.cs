@@ -63,8 +63,10 @@ internal sealed class StridedCopyStep<T> : Step where T : unmanaged
     /// <summary>Elements of one piece of parallel work: large enough to outweigh handing it out.</summary>
     private const int PieceLength = 16384;
 
-    private readonly int[] _extents, _strides;   // outer axes
-    private readonly int _inner, _innerStride, _offset, _rows;
+    private readonly int _innerStride, _offset;
+    private int[] _extents, _strides;   // outer axes
+    private int _inner, _rows;
+    private int _firstTarget, _targetStride;   // where rows of _inner elements begin in the output
 
     /// <summary>Plans a copy.</summary>
     /// <param name="c">For errors.</param>
@@ -104,6 +106,22 @@ internal sealed class StridedCopyStep<T> : Step where T : unmanaged
         _strides = [.. mergedStrides.SkipLast(1)];
         _offset = offset;
         _rows = Tensor.CountElements(extents) == 0 ? 0 : Tensor.CountElements(_extents);
+        _targetStride = _inner;
+    }
+
+    public override Step? IntoRows(int width, int first, int stride)
+    {
+        if (_rows == 0 || _inner % width != 0) return null;
+        var copy = (StridedCopyStep<T>)MemberwiseClone();
+        if (width != _inner)
+        {
+            copy._extents = [.. _extents, _inner / width];
+            copy._strides = [.. _strides, _innerStride * width];
+            copy._rows = _rows * (_inner / width);
+            copy._inner = width;
+        }
+        (copy._firstTarget, copy._targetStride) = (first, stride);
+        return copy;
     }
 
     public override string Kernel { get; }
@@ -136,7 +154,7 @@ internal sealed class StridedCopyStep<T> : Step where T : unmanaged
             Span<T> target = y.Span<T>();
             for (int row = first; row < first + rows; row++)
             {
-                Span<T> to = target.Slice(row * inner, inner);
+                Span<T> to = target.Slice(step._firstTarget + row * step._targetStride, inner);
                 if (stride == 1) source.Slice(from, inner).CopyTo(to);
                 else if (stride == 0) to.Fill(source[from]);
                 else for (int i = 0, at = from; i < to.Length; i++, at += stride) to[i] = source[at];

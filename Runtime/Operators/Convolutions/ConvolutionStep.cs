@@ -84,6 +84,7 @@ internal static class ConvolutionPlan
             bool copyX = !channelsLast && shape.InChannels > 1 && shape.InputPixels > 1;
             bool copyY = !channelsLast && shape.OutChannels > 1 && shape.OutputPixels > 1;
             bool copySum = copyY && c.Has(Sum);
+            _sumInPlace = c.Has(Sum) && !copyY;
             int[] swap = [0, 2, 1];
             if (copyX) _toLastX = TransposePlan.Create([shape.Batch, shape.InChannels, shape.InputPixels], swap, sizeof(float));
             if (copyY) _toFirstY = TransposePlan.Create([shape.Batch, shape.OutputPixels, shape.OutChannels], swap, sizeof(float));
@@ -94,6 +95,20 @@ internal static class ConvolutionPlan
             long total = x + y + (copySum ? y : 0) + kernel;
             if (total > int.MaxValue) throw c.Unsupported($"{total} bytes of scratch space", $"at most {int.MaxValue}");
             (_xBytes, _yBytes, _sumBytes, _scratchBytes) = ((int)x, (int)y, copySum ? (int)y : 0, (int)total);
+        }
+
+        private readonly bool _sumInPlace;
+        private int _firstColumn, _rowStride;   // of the output; 0 for a dense one
+
+        /// <summary>Kernels read each element of the sum operand right before they write the output there.</summary>
+        public override int InPlaceInput(int output) => _sumInPlace ? Sum : -1;
+
+        public override Step? IntoRows(int width, int first, int stride)
+        {
+            if (_convolution is null || _toFirstY is not null || width != _shape.OutChannels) return null;
+            var copy = (KernelStep)MemberwiseClone();
+            (copy._firstColumn, copy._rowStride) = (first, stride);
+            return copy;
         }
 
         public override string Kernel => _convolution is null ? "transposed " + Layout : $"{_convolution.Method} {_convolution.KernelName} {Layout}";
@@ -110,7 +125,7 @@ internal static class ConvolutionPlan
         public override void Run(StepContext c)
         {
             ReadOnlySpan<float> x = c.Input<float>(X), sum = c.Input<float>(Sum);
-            Span<float> y = c.Output<float>(0), result = y;
+            Span<float> y = c.Output<float>(0)[_firstColumn..], result = y;
             Span<byte> scratch = c.Scratch;
             if (_toLastX is not null)
             {
@@ -126,7 +141,7 @@ internal static class ConvolutionPlan
                 sum = MemoryMarshal.Cast<byte, float>(scratch[.._sumBytes])[..y.Length];
             }
             scratch = scratch[_sumBytes..];
-            if (_convolution is not null) _convolution.Run(x, sum, result, scratch, c.Parallel);
+            if (_convolution is not null) _convolution.Run(x, sum, result, scratch, c.Parallel, _rowStride);
             else _transpose!.Run(x, sum, result, scratch, c.Parallel);
             _toFirstY?.Run(MemoryMarshal.AsBytes(result), MemoryMarshal.AsBytes(y), c.Parallel);
         }

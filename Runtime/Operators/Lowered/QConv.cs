@@ -46,23 +46,29 @@ internal sealed class QConv : Operator
         QConvWeights weights = c.Share(w, key, () => w.Type is DataType.Int8 or DataType.Int4 or DataType.Int2
             ? QConvWeights.Pack(shape, w.Span<sbyte>(), zeroPoints, choice)
             : QConvWeights.Pack(shape, w.Span<byte>(), zeroPoints, choice));
-        return new ConvStep(QConvolution.Create(shape, weights, LayerEpilogue.DataZeroPoint(c), epilogue), c.Workers);
+        int zeroPoint = LayerEpilogue.DataZeroPoint(c);
+        return new ConvStep(stride => QConvolution.Create(shape, weights, zeroPoint, epilogue, stride), 0, 0, c.Workers);
     }
 
-    private sealed class ConvStep(QConvolution convolution, int workers) : Step
+    private sealed class ConvStep(Func<int, QConvolution> create, int firstColumn, int outputStride, int workers) : Step
     {
+        private readonly QConvolution convolution = create(outputStride);
+
         public override string Kernel => convolution.Method;
 
         public override string Reason => convolution.Reason;
 
         public override long MultiplyAccumulates => convolution.Shape.MultiplyAccumulates;
 
-        public override int ScratchBytes { get; } = convolution.ScratchBytes(workers);
+        public override int ScratchBytes => convolution.ScratchBytes(workers);
+
+        public override Step? IntoRows(int width, int first, int stride) =>
+            width == convolution.Shape.OutChannels && convolution.Epilogue.Sum is null ? new ConvStep(create, first, stride, workers) : null;
 
         /// <summary>The sum operand is read element by element right before the output is written there.</summary>
         public override int InPlaceInput(int output) => convolution.Epilogue.Sum is null ? -1 : LayerEpilogue.Sum;
 
         public override void Run(StepContext c) =>
-            convolution.Run(c.Input<byte>(0), c.Has(LayerEpilogue.Sum) ? c.Input(LayerEpilogue.Sum).Bytes.Span : default, c.Output(0).Bytes.Span, c.Scratch, c.Parallel);
+            convolution.Run(c.Input<byte>(0), c.Has(LayerEpilogue.Sum) ? c.Input(LayerEpilogue.Sum).Bytes.Span : default, c.Output(0).Bytes.Span[(firstColumn * convolution.Epilogue.ElementBytes)..], c.Scratch, c.Parallel);
     }
 }

@@ -67,30 +67,37 @@ internal sealed class Concat : Operator
 
     private sealed class Visitor(int outer, int[] blocks) : IWidthVisitor<Step>
     {
-        public Step Visit<T>() where T : unmanaged, IEquatable<T> => new ConcatStep<T>(outer, blocks);
+        public Step Visit<T>() where T : unmanaged, IEquatable<T> => new ConcatStep<T>(outer, blocks, []);
     }
 
-    private sealed class ConcatStep<T>(int outer, int[] blocks) : Step where T : unmanaged
+    private sealed class ConcatStep<T>(int outer, int[] blocks, bool[] done) : JoinStep where T : unmanaged
     {
         private readonly int _width = blocks.Sum();
+        private readonly int[] _copied = [.. Enumerable.Range(0, blocks.Length).Where(i => done.Length == 0 || !done[i])];
 
-        public override string Kernel => "Concat";
+        public override string Kernel => _copied.Length == blocks.Length ? "Concat" : $"Concat, {blocks.Length - _copied.Length} of {blocks.Length} inputs written in place";
+
+        public override int Rows => outer;
+
+        public override ReadOnlySpan<int> Widths => blocks;
+
+        public override JoinStep Without(bool[] done) => new ConcatStep<T>(outer, blocks, done);
 
         public override void Run(StepContext c)
         {
-            var work = new Pieces(c, outer, blocks, _width);
-            c.Parallel.For(ref work, blocks.Length);
+            var work = new Pieces(c, outer, blocks, _copied, _width);
+            c.Parallel.For(ref work, _copied.Length);
         }
 
-        private readonly struct Pieces(StepContext c, int outer, int[] blocks, int width) : IPieces
+        private readonly struct Pieces(StepContext c, int outer, int[] blocks, int[] copied, int width) : IPieces
         {
             public void Run(int piece, int worker)
             {
-                int block = blocks[piece], start = 0;
-                for (int i = 0; i < piece; i++) start += blocks[i];
+                int input = copied[piece], block = blocks[input], start = 0;
+                for (int i = 0; i < input; i++) start += blocks[i];
                 if (outer == 0 || block == 0) return;
                 int size = Unsafe.SizeOf<T>();
-                LayoutKernels.CopyRows(c.Input(piece).Bytes.Span, (long)block * size, c.Output(0).Bytes.Span[(start * size)..], (long)width * size, block * size, outer);
+                LayoutKernels.CopyRows(c.Input(input).Bytes.Span, (long)block * size, c.Output(0).Bytes.Span[(start * size)..], (long)width * size, block * size, outer);
             }
         }
     }
