@@ -75,15 +75,14 @@ internal sealed class JoinTests
         void Hook(in OpEvent e)
         {
             if (e.IsInput || e.Tensor.Type != DataType.Float32) return;
-            var values = new float[e.Tensor.Bytes.Length / sizeof(float)];
-            System.Runtime.InteropServices.MemoryMarshal.Cast<byte, float>(e.Tensor.Bytes).CopyTo(values);
+            float[] values = e.Tensor.Elements<float>().ToArray();
             if (e.OperatorType == "Concat") joined = values;
             else made[e.NodeName] = values;
         }
         (float[] y, _) = Run(Network(1, exposed: false, 1), 1, 1, Hook);
         Assert.That(y, Is.EqualTo(Run(Network(1, exposed: false, 1), 1, 1).Y));
         Assert.That(joined, Is.Not.Null);
-        float[] first = [.. Enumerable.Range(0, 81).SelectMany(pixel => joined.Skip(pixel * 56).Take(24))];
+        float[] first = [.. Enumerable.Range(0, 81).SelectMany(pixel => joined!.Skip(pixel * 56).Take(24))];
         Assert.That(made.Values.Any(values => values.SequenceEqual(first)), "no hook saw what lies in the first columns of the concatenation");
     }
 }
