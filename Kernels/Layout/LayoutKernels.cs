@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Octet.Kernels.Layout;
 
@@ -46,6 +47,27 @@ internal static unsafe class LayoutKernels
     private static void Narrow<T>(byte* x, long xStrideBytes, byte* y, long yStrideBytes, long rows) where T : unmanaged
     {
         for (long r = 0; r < rows; r++, x += xStrideBytes, y += yStrideBytes) Unsafe.WriteUnaligned(y, Unsafe.ReadUnaligned<T>(x));
+    }
+
+    /// <summary><c>y[i] = x[2·i]</c>: every second element.</summary>
+    /// <param name="x">At least <c>2 · y.Length − 1</c> elements.</param>
+    /// <param name="y">Target; must not overlap x.</param>
+    /// <exception cref="ArgumentException"><paramref name="x"/> is too short.</exception>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void EverySecond<T>(ReadOnlySpan<T> x, Span<T> y) where T : unmanaged
+    {
+        if (x.Length < 2L * y.Length - 1) throw new ArgumentException($"{y.Length} of every second element need {2L * y.Length - 1}, x has {x.Length}");
+        fixed (T* from = x, to = y)
+        {
+            nint i = 0, last = y.Length;
+            if (sizeof(T) == sizeof(float) && Sse.IsSupported)
+            {
+                // The second load ends one element behind the last one that is asked for, so the very last block is left to the loop below.
+                for (; i < last - 4; i += 4)
+                    Sse.Shuffle(Vector128.Load((float*)from + 2 * i), Vector128.Load((float*)from + 2 * i + 4), 0b10_00_10_00).Store((float*)to + i);
+            }
+            for (; i < last; i++) to[i] = from[2 * i];
+        }
     }
 
     /// <summary>

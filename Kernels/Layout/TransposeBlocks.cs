@@ -72,4 +72,20 @@ internal static unsafe class TransposeBlocks
         *(ulong*)y = two.AsUInt64().GetElement(0);
         *(ulong*)(y + yRow) = two.AsUInt64().GetElement(1);
     }
+
+    /// <summary><c>y[3·i + k] = x_k[i]</c>: three planes, such as colours, become neighbours. Requires SSE.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Interleave(float* x0, float* x1, float* x2, nint count, float* y)
+    {
+        nint i = 0;
+        for (; i <= count - 4; i += 4, y += 12)
+        {
+            Vector128<float> a = Vector128.Load(x0 + i), b = Vector128.Load(x1 + i), c = Vector128.Load(x2 + i);
+            // _MM_SHUFFLE order: the two low lanes come from the first operand, the two high ones from the second.
+            Sse.Shuffle(Sse.UnpackLow(a, b), Sse.Shuffle(c, a, 0b01_01_00_00), 0b10_00_01_00).Store(y);                  // a0 b0 c0 a1
+            Sse.Shuffle(Sse.UnpackLow(b, c), Sse.UnpackHigh(a, b), 0b01_00_11_10).Store(y + 4);                           // b1 c1 a2 b2
+            Sse.Shuffle(Sse.Shuffle(c, a, 0b11_11_10_10), Sse.UnpackHigh(b, c), 0b11_10_10_00).Store(y + 8);              // c2 a3 b3 c3
+        }
+        for (; i < count; i++, y += 3) (y[0], y[1], y[2]) = (x0[i], x1[i], x2[i]);
+    }
 }

@@ -180,6 +180,11 @@ internal sealed unsafe class TransposePlan
         {
             nint xRow = Plan._xRow, yColumn = Plan._yColumn;
             int columns = Plan._columns;
+            if (sizeof(T) == 4 && rows == 3 && yColumn == 3 && Sse.IsSupported)
+            {
+                TransposeBlocks.Interleave((float*)x, (float*)x + xRow, (float*)x + 2 * xRow, columns, (float*)y);
+                return;
+            }
             for (int c0 = 0; c0 < columns; c0 += Block)
             {
                 int c1 = Math.Min(columns, c0 + Block);

@@ -145,26 +145,17 @@ internal sealed unsafe class PoolKernel
     {
         WindowAxis d = _shape.D, h = _shape.H, w = _shape.W;
         int oh = line % h.Output, planes = line / h.Output, od = planes % d.Output, image = planes / d.Output;
-        nint pixelBytes = (nint)_shape.Channels * work.Size;
+        nint pixelBytes = (nint)_shape.Channels * work.Size, step = w.Stride * pixelBytes;
+        int count = 0;
+        bool wasInside = false;
         for (int ow = 0; ow < w.Output; ow++)
         {
-            int count = 0;
-            for (int kd = 0; kd < d.Kernel; kd++)
-            {
-                int id = od * d.Stride - d.PadBegin + kd * d.Dilation;
-                if ((uint)id >= (uint)d.Input) continue;
-                for (int kh = 0; kh < h.Kernel; kh++)
-                {
-                    int ih = oh * h.Stride - h.PadBegin + kh * h.Dilation;
-                    if ((uint)ih >= (uint)h.Input) continue;
-                    for (int kw = 0; kw < w.Kernel; kw++)
-                    {
-                        int iw = ow * w.Stride - w.PadBegin + kw * w.Dilation;
-                        if ((uint)iw < (uint)w.Input)
-                            taps[count++] = (nint)(work.X + ((((nint)image * d.Input + id) * h.Input + ih) * w.Input + iw) * pixelBytes);
-                    }
-                }
-            }
+            int left = ow * w.Stride - w.PadBegin;
+            bool inside = left >= 0 && left + w.Span <= w.Input;
+            // From one whole window of a line to the next every tap moves alike.
+            if (inside && wasInside) for (int i = 0; i < count; i++) taps[i] += step;
+            else count = Gather(work.X, d, h, w, image, od, oh, left, pixelBytes, taps);
+            wasInside = inside;
             int divisor = _countPadding ? Padded(d, od) * Padded(h, oh) * Padded(w, ow) : count;
             var arguments = new PoolArguments
             {
@@ -180,6 +171,28 @@ internal sealed unsafe class PoolKernel
             };
             work.Kernel(&arguments);
         }
+    }
+
+    /// <summary>Addresses of the taps of one window that lie inside the input.</summary>
+    private static int Gather(byte* x, WindowAxis d, WindowAxis h, WindowAxis w, int image, int od, int oh, int left, nint pixelBytes, nint* taps)
+    {
+        int count = 0;
+        for (int kd = 0; kd < d.Kernel; kd++)
+        {
+            int id = od * d.Stride - d.PadBegin + kd * d.Dilation;
+            if ((uint)id >= (uint)d.Input) continue;
+            for (int kh = 0; kh < h.Kernel; kh++)
+            {
+                int ih = oh * h.Stride - h.PadBegin + kh * h.Dilation;
+                if ((uint)ih >= (uint)h.Input) continue;
+                for (int kw = 0; kw < w.Kernel; kw++)
+                {
+                    int iw = left + kw * w.Dilation;
+                    if ((uint)iw < (uint)w.Input) taps[count++] = (nint)(x + ((((nint)image * d.Input + id) * h.Input + ih) * w.Input + iw) * pixelBytes);
+                }
+            }
+        }
+        return count;
     }
 
     /// <summary>Taps of one axis that lie inside the input or its padding.</summary>
@@ -239,18 +252,34 @@ internal static unsafe class PoolLoop<TLanes, V> where TLanes : struct, ILanes<V
             Lp(t, y);
             return;
         }
-        for (int c = 0; c < channels; c += TLanes.Count)
+        int done = 0;
+        if (t->Operation == PoolOperation.Max)
         {
+            // Two vectors at a time: the chains of comparisons are long and do not depend on each other. A rest overlaps what is done, which changes nothing.
+            while (done < channels && channels >= 2 * TLanes.Count)
+            {
+                done = Math.Min(done, channels - 2 * TLanes.Count);
+                V a = TLanes.Create(float.NegativeInfinity), b = a;
+                for (int i = 0; i < count; i++)
+                {
+                    float* x = (float*)taps[i] + done;
+                    a = Larger(a, TLanes.Load(x));
+                    b = Larger(b, TLanes.Load(x + TLanes.Count));
+                }
+                TLanes.Store(a, y + done);
+                TLanes.Store(b, y + done + TLanes.Count);
+                done += 2 * TLanes.Count;
+            }
+        }
+        for (int c = done; c < channels; c += TLanes.Count)
+        {
+            if (channels >= TLanes.Count) c = Math.Min(c, channels - TLanes.Count);
             int rest = Math.Min(TLanes.Count, channels - c);
             V value;
             if (t->Operation == PoolOperation.Max)
             {
                 value = TLanes.Create(float.NegativeInfinity);
-                for (int i = 0; i < count; i++)
-                {
-                    V x = Load((float*)taps[i] + c, rest);
-                    value = TLanes.Select(TLanes.Equals(value, value), TLanes.Max(value, x), value);
-                }
+                for (int i = 0; i < count; i++) value = Larger(value, Load((float*)taps[i] + c, rest));
             }
             else
             {
@@ -262,6 +291,10 @@ internal static unsafe class PoolLoop<TLanes, V> where TLanes : struct, ILanes<V
             else TLanes.StorePartial(value, y + c, rest);
         }
     }
+
+    /// <summary>The larger, or NaN if either is.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V Larger(V value, V x) => TLanes.Select(TLanes.Equals(value, value), TLanes.Max(value, x), value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static V Load(float* x, int count) => count == TLanes.Count ? TLanes.Load(x) : TLanes.LoadPartial(x, count);

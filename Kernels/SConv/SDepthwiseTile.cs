@@ -74,7 +74,9 @@ internal static unsafe class SDepthwiseTile<TLanes, V> where TLanes : struct, IL
         }
         for (; pixel < t->Pixels; pixel++)
         {
-            for (int c = 0; c < t->Channels; c += TLanes.Count) One(t, pixel, c);
+            int c = 0;
+            for (; c <= t->Channels - 4 * TLanes.Count; c += 4 * TLanes.Count) OneByFour(t, pixel, c);
+            for (; c < t->Channels; c += TLanes.Count) One(t, pixel, c);
         }
     }
 
@@ -132,6 +134,25 @@ internal static unsafe class SDepthwiseTile<TLanes, V> where TLanes : struct, IL
         Store(t, pixel + 1, c, a1);
         Store(t, pixel + 2, c, a2);
         Store(t, pixel + 3, c, a3);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void OneByFour(SDepthwiseArguments* t, int pixel, int c)
+    {
+        V a0 = TLanes.Load(t->Bias + c), a1 = TLanes.Load(t->Bias + c + TLanes.Count), a2 = TLanes.Load(t->Bias + c + 2 * TLanes.Count), a3 = TLanes.Load(t->Bias + c + 3 * TLanes.Count);
+        nint offset = pixel * t->XStep + c;
+        for (nint tap = 0; tap < t->Taps; tap++)
+        {
+            float* x = t->X[tap] + offset, w = t->W[tap] + c;
+            a0 = TLanes.MultiplyAdd(TLanes.Load(x), TLanes.Load(w), a0);
+            a1 = TLanes.MultiplyAdd(TLanes.Load(x + TLanes.Count), TLanes.Load(w + TLanes.Count), a1);
+            a2 = TLanes.MultiplyAdd(TLanes.Load(x + 2 * TLanes.Count), TLanes.Load(w + 2 * TLanes.Count), a2);
+            a3 = TLanes.MultiplyAdd(TLanes.Load(x + 3 * TLanes.Count), TLanes.Load(w + 3 * TLanes.Count), a3);
+        }
+        Store(t, pixel, c, a0);
+        Store(t, pixel, c + TLanes.Count, a1);
+        Store(t, pixel, c + 2 * TLanes.Count, a2);
+        Store(t, pixel, c + 3 * TLanes.Count, a3);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Octet.Kernels.Layout;
 using Octet.Kernels.Threading;
 using Octet.Runtime.Tensors;
 
@@ -157,6 +158,7 @@ internal sealed class StridedCopyStep<T> : Step where T : unmanaged
                 Span<T> to = target.Slice(step._firstTarget + row * step._targetStride, inner);
                 if (stride == 1) source.Slice(from, inner).CopyTo(to);
                 else if (stride == 0) to.Fill(source[from]);
+                else if (stride == 2) LayoutKernels.EverySecond(source.Slice(from, 2 * inner - 1), to);
                 else for (int i = 0, at = from; i < to.Length; i++, at += stride) to[i] = source[at];
                 for (int axis = extents.Length - 1; axis >= 0; axis--)
                 {

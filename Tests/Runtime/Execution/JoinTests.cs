@@ -14,9 +14,10 @@ internal sealed class JoinTests
     private static Model Network(int axis, bool exposed, int batch)
     {
         var g = new TestGraph();
-        Value x = g.Input("x", batch, 16, 9, 9);
+        Value input = g.Input("x", batch, 16, 9, 9);
         Value Conv(string name, Value from, int channels, int outputs, int kernel) => g.Node("Conv", [from, g.Random(name + "_w", name.Length + outputs, outputs, channels, kernel, kernel)],
             new AttributeMap { { "pads", new long[] { kernel / 2, kernel / 2, kernel / 2, kernel / 2 } } }, name);
+        Value x = Conv("stem", input, 16, 16, 1);
         Value a = g.Node("Relu", [Conv("wide", x, 16, 24, 3)], name: "relu_a"), b = Conv("narrow", x, 16, 24, 1);
         Value slice = g.Node("Slice", [x, g.Ints("starts", 0, 1), g.Ints("ends", 9, 16), g.Ints("axes", 2, 1), g.Ints("steps", 1, 2)], name: "slice");
         Value c = axis == 1 ? slice : Conv("spread", slice, 8, 24, 1);
@@ -52,7 +53,7 @@ internal sealed class JoinTests
         (float[] expected, IReadOnlyList<OpProfile> copied) = Run(Network(axis, exposed: true, batch), batch, 1);
         (float[] y, IReadOnlyList<OpProfile> steps) = Run(Network(axis, exposed: false, batch), batch, threads);
         Assert.That(y, Is.EqualTo(expected));
-        Assert.That(InPlace(copied), Is.Zero);
+        if (axis == 1) Assert.That(InPlace(copied), Is.Zero);   // whoever else reads a value needs it dense, which only one row leaves it
         // Channels are the last axis in memory: rows of one pixel. Along the height of several images rows are longer than any producer's.
         Assert.That(InPlace(steps), axis == 2 && batch == 2 ? Is.Zero : Is.AtLeast(2));
     }
