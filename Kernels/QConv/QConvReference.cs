@@ -35,4 +35,33 @@ internal static class QConvReference
                         }
         return acc;
     }
+
+    /// <summary>
+    /// <c>acc[n,q,o] = Σ (x[n,p,c] − zx)·(w[o,c,k] − zw[o])</c> over all p, k with <c>p·stride − padBegin + k·dilation = q</c>, modulo 2³²; channels-last.
+    /// </summary>
+    public static int[] Transpose(ConvShape shape, ReadOnlySpan<byte> x, int zx, ReadOnlySpan<sbyte> w, ReadOnlySpan<int> zw)
+    {
+        var (d, h, wd) = (shape.D, shape.H, shape.W);
+        int channels = shape.InChannels, groupIn = shape.GroupInChannels, groupOut = shape.GroupOutChannels;
+        var acc = new int[shape.Batch * shape.OutputPixels * shape.OutChannels];
+        for (int n = 0; n < shape.Batch; n++)
+            for (int p = 0; p < shape.InputPixels; p++)
+                for (int tap = 0; tap < shape.Taps; tap++)
+                {
+                    int iw = p % wd.Input, ih = p / wd.Input % h.Input, id = p / (wd.Input * h.Input);
+                    int ow = iw * wd.Stride - wd.PadBegin + tap % wd.Kernel * wd.Dilation;
+                    int oh = ih * h.Stride - h.PadBegin + tap / wd.Kernel % h.Kernel * h.Dilation;
+                    int od = id * d.Stride - d.PadBegin + tap / (wd.Kernel * h.Kernel) * d.Dilation;
+                    if ((uint)od >= d.Output || (uint)oh >= h.Output || (uint)ow >= wd.Output) continue;
+                    int q = ((n * d.Output + od) * h.Output + oh) * wd.Output + ow;
+                    for (int o = 0; o < shape.OutChannels; o++)
+                    {
+                        int zeroPoint = zw.Length == 0 ? 0 : zw[zw.Length == 1 ? 0 : o];
+                        int pixel = (n * shape.InputPixels + p) * channels + o / groupOut * groupIn;
+                        ref int sum = ref acc[q * shape.OutChannels + o];
+                        for (int c = 0; c < groupIn; c++) sum = unchecked(sum + (x[pixel + c] - zx) * (w[(o * groupIn + c) * shape.Taps + tap] - zeroPoint));
+                    }
+                }
+        return acc;
+    }
 }

@@ -4,7 +4,7 @@ using Octet.Kernels.Memory;
 
 namespace Octet.Kernels.QGemm;
 
-/// <summary>A constant B, packed once for one kernel; immutable, shared by any number of threads, layers and sessions.</summary>
+/// <summary>B packed for one kernel. A constant B is packed once, immutable, shared by any number of threads, layers and sessions; one made by <see cref="Create"/> is filled anew for every product.</summary>
 /// <remarks>
 /// <code>
 ///   packed[panel][section][group][n = 0..Nr−1][k = 0..Kr−1] = b[section, group·Kr + k, panel·Nr + n]     zero beyond K and N
@@ -46,6 +46,7 @@ internal sealed unsafe class QGemmWeights
         bool any = zeroPoints.Length == 0 && zeroPointShift != 0;
         foreach (int zeroPoint in zeroPoints) any |= zeroPoint + zeroPointShift != 0;
         if (!any) return;
+        HasZeroPoints = true;
         _zeroPoints = new AlignedBuffer((long)Panels * kernel.Nr * sizeof(int));
         Span<int> shifted = _zeroPoints.Span<int>(0, columns);
         for (int n = 0; n < columns; n++)
@@ -89,7 +90,7 @@ internal sealed unsafe class QGemmWeights
     public string Reason { get; private set; } = "";
 
     /// <summary>Whether some zero point of B is not 0, so that row sums of A are needed.</summary>
-    public bool HasZeroPoints => _zeroPoints is not null;
+    public bool HasZeroPoints { get; private set; }
 
     /// <summary>First byte of a panel.</summary>
     internal byte* Panel(int panel) => _packed.Pointer + (_panelOffsets is null ? (nint)panel * _panelBytes : _panelOffsets[panel]);
@@ -101,7 +102,123 @@ internal sealed unsafe class QGemmWeights
     internal int* ColumnSums => (int*)_columnSums.Pointer;
 
     /// <summary>zb per column, or null if all are 0.</summary>
-    internal int* ZeroPoints => _zeroPoints is null ? null : (int*)_zeroPoints.Pointer;
+    internal int* ZeroPoints => HasZeroPoints ? (int*)_zeroPoints!.Pointer : null;
+
+    /// <summary>Room for a B that is known only at run time, to be filled by <see cref="Fill"/>; until then it counts as having zero points, so that scratch space is large enough for any.</summary>
+    /// <param name="k">K.</param>
+    /// <param name="n">N.</param>
+    /// <param name="kernel">The kernel that will read it.</param>
+    public static QGemmWeights Create(int k, int n, QGemmKernel kernel)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(k);
+        ArgumentOutOfRangeException.ThrowIfNegative(n);
+        return new QGemmWeights(kernel, n, 1, k, [1], 0);
+    }
+
+    /// <summary>Packs another B into the same room. Allocates nothing.</summary>
+    /// <param name="b">Logical <c>[K, N]</c>.</param>
+    /// <param name="transposed">Memory is <c>[N, K]</c>.</param>
+    /// <param name="signed">Bytes are signed; unsigned ones are stored as b − 128 with the zero points shifted alike.</param>
+    /// <param name="zeroPoints">Empty (all 0), 1 or N.</param>
+    /// <exception cref="ArgumentException">A length does not fit.</exception>
+    public void Fill(ReadOnlySpan<byte> b, bool transposed, bool signed, ReadOnlySpan<int> zeroPoints)
+    {
+        int k = SectionLength, n = Columns, shift = signed ? 0 : -128;
+        if (b.Length < (long)k * n) throw new ArgumentException($"B has {b.Length} elements, needs {(long)k * n}", nameof(b));
+        if (zeroPoints.Length > 1 && zeroPoints.Length != n) throw new ArgumentException($"{zeroPoints.Length} zero points for {n} columns; there are none, 1 or one per column", nameof(zeroPoints));
+        byte flip = signed ? (byte)0 : (byte)0x80;
+        int nr = Kernel.Nr;
+        fixed (byte* source = b)
+        {
+            for (int panel = 0; panel < Panels; panel++)
+            {
+                int first = panel * nr, count = Math.Min(nr, n - first);
+                byte* packed = Pointer + (long)panel * PanelBytes;
+                int* sums = ColumnSums + first;
+                if (transposed) FillColumns(source + (long)first * k, packed, sums, count, flip);
+                else FillRows(source + first, packed, sums, count, flip);
+            }
+        }
+        Span<int> zeros = _zeroPoints!.Span<int>(0, n);
+        int* columnSums = ColumnSums;
+        bool any = false;
+        for (int i = 0; i < n; i++)
+        {
+            int zero = (zeroPoints.Length == 0 ? 0 : zeroPoints[zeroPoints.Length == 1 ? 0 : i]) + shift;
+            zeros[i] = zero;
+            any |= zero != 0;
+            columnSums[i] = unchecked(columnSums[i] - k * zero);
+        }
+        HasZeroPoints = any;
+    }
+
+    /// <summary>One panel of a B whose columns are contiguous: <c>from[n·K + k]</c>.</summary>
+    private void FillColumns(byte* from, byte* packed, int* sums, int count, byte flip)
+    {
+        int k = SectionLength, nr = Kernel.Nr, kr = Kernel.Kr;
+        uint flips = flip * 0x01010101u;
+        for (int n = 0; n < count; n++, from += k)
+        {
+            int sum = 0, at = 0;
+            byte* to = packed + n * 4;
+            if (kr == 4)
+            {
+                for (; at <= k - 4; at += 4, to += nr * 4)
+                {
+                    uint four = *(uint*)(from + at) ^ flips;
+                    sum += (sbyte)four + (sbyte)(four >> 8) + (sbyte)(four >> 16) + (sbyte)(four >> 24);
+                    *(uint*)to = four;
+                }
+            }
+            for (; at < k; at++)
+            {
+                sbyte value = (sbyte)(from[at] ^ flip);
+                sum += value;
+                Put(packed, at, n, value);
+            }
+            sums[n] = sum;
+        }
+    }
+
+    /// <summary>One panel of a B whose rows are contiguous: <c>from[k·N + n]</c>.</summary>
+    private void FillRows(byte* from, byte* packed, int* sums, int count, byte flip)
+    {
+        int k = SectionLength, nr = Kernel.Nr, kr = Kernel.Kr, stride = Columns, at = 0;
+        uint flips = flip * 0x01010101u;
+        new Span<int>(sums, count).Clear();
+        if (kr == 4)
+        {
+            for (; at <= k - 4; at += 4, packed += nr * 4)
+            {
+                byte* r0 = from + (long)at * stride, r1 = r0 + stride, r2 = r1 + stride, r3 = r2 + stride;
+                for (int n = 0; n < count; n++)
+                {
+                    uint four = ((uint)r0[n] | (uint)r1[n] << 8 | (uint)r2[n] << 16 | (uint)r3[n] << 24) ^ flips;
+                    sums[n] += (sbyte)four + (sbyte)(four >> 8) + (sbyte)(four >> 16) + (sbyte)(four >> 24);
+                    ((uint*)packed)[n] = four;
+                }
+            }
+            packed -= at / 4 * nr * 4;
+        }
+        for (; at < k; at++)
+        {
+            byte* row = from + (long)at * stride;
+            for (int n = 0; n < count; n++)
+            {
+                sbyte value = (sbyte)(row[n] ^ flip);
+                sums[n] += value;
+                Put(packed, at, n, value);
+            }
+        }
+    }
+
+    private void Put(byte* packed, int k, int n, sbyte value)
+    {
+        int kr = Kernel.Kr;
+        byte* group = packed + (long)(k / kr) * Kernel.Nr * 4;
+        if (kr == 4) ((sbyte*)group)[n * 4 + k % 4] = value;
+        else ((short*)group)[n * 2 + k % 2] = value;
+    }
 
     /// <summary>Packs signed weights.</summary>
     /// <param name="b">Logical <c>[K, N]</c>.</param>

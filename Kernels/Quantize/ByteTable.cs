@@ -33,6 +33,57 @@ internal static unsafe class ByteTable
         }
     }
 
+    /// <summary><c>y[o,c,i] = tables[c][x[o,c,i]]</c>: a table for every position of one axis.</summary>
+    /// <param name="x"><c>[outer, channels, inner]</c>.</param>
+    /// <param name="tables"><c>[channels, 256]</c>.</param>
+    /// <param name="y">Receives as many values; may be x itself.</param>
+    /// <param name="outer">Product of the extents in front of the axis.</param>
+    /// <param name="channels">Extent of the axis.</param>
+    /// <param name="inner">Product of the extents behind it; 1 for channels-last data.</param>
+    /// <param name="cpu">The CPU.</param>
+    /// <param name="p">Threads.</param>
+    /// <exception cref="ArgumentException">A length does not fit.</exception>
+    public static void RunChannels(ReadOnlySpan<byte> x, ReadOnlySpan<byte> tables, Span<byte> y, int outer, int channels, int inner, CpuFeatures cpu, Parallelism p)
+    {
+        long total = (long)outer * channels * inner;
+        if (tables.Length != (long)channels * Length) throw new ArgumentException($"the tables have {tables.Length} entries; rule: 256 for each of {channels} channels", nameof(tables));
+        if (x.Length < total || y.Length < total) throw new ArgumentException($"x has {x.Length} and y {y.Length} elements for {outer} · {channels} · {inner}");
+        if (total == 0) return;
+        fixed (byte* xp = x, tp = tables, yp = y)
+        {
+            var work = new ChannelPieces { X = xp, Tables = tp, Y = yp, Channels = channels, Inner = inner, Outer = outer, Width = VectorWidths.Select(cpu) };
+            work.LinesPerPiece = Math.Max(1, PieceLength / Math.Max(1, inner == 1 ? channels : inner));
+            long lines = inner == 1 ? outer : (long)outer * channels;
+            p.For(ref work, checked((int)((lines + work.LinesPerPiece - 1) / work.LinesPerPiece)));
+        }
+    }
+
+    private struct ChannelPieces : IPieces
+    {
+        public byte* X, Tables, Y;
+        public int Outer, Channels, Inner, LinesPerPiece;
+        public VectorWidth Width;
+
+        public readonly void Run(int piece, int worker)
+        {
+            long lines = Inner == 1 ? Outer : (long)Outer * Channels, first = (long)piece * LinesPerPiece, last = Math.Min(lines, first + LinesPerPiece);
+            if (Inner == 1)
+            {
+                for (long line = first; line < last; line++)
+                {
+                    byte* x = X + line * Channels, y = Y + line * Channels, table = Tables;
+                    for (nint c = 0; c < Channels; c++, table += Length) y[c] = table[x[c]];
+                }
+                return;
+            }
+            for (long line = first; line < last; line++)
+            {
+                var whole = new Pieces { X = X + line * Inner, Table = Tables + line % Channels * Length, Y = Y + line * Inner, Total = Inner, Width = Width };
+                for (int at = 0; at < (Inner + PieceLength - 1) / PieceLength; at++) whole.Run(at, worker);
+            }
+        }
+    }
+
     private struct Pieces : IPieces
     {
         public byte* X, Table, Y;

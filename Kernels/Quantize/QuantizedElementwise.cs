@@ -14,8 +14,8 @@ namespace Octet.Kernels.Quantize;
 /// <param name="ZeroA">Zero point of a.</param>
 /// <param name="ZeroB">Zero point of b.</param>
 /// <param name="ZeroY">Zero point of y.</param>
-/// <param name="MultiplierA">Sum: scale of a over scale of y. Product: product of the operands' scales over scale of y.</param>
-/// <param name="MultiplierB">Sum: scale of b over scale of y. Product: unused.</param>
+/// <param name="MultiplierA">Sum: scale of a over scale of y. Product: product of the operands' scales over scale of y. Quotient: scale of a over those of b and y.</param>
+/// <param name="MultiplierB">Sum: scale of b over scale of y. Else unused.</param>
 /// <param name="Low">Smallest output.</param>
 /// <param name="High">Largest output.</param>
 internal readonly record struct QuantizedBinaryConstants(int ZeroA, int ZeroB, int ZeroY, float MultiplierA, float MultiplierB, int Low, int High);
@@ -43,13 +43,22 @@ internal readonly struct QuantizedMultiply : IQuantizedBinary
         TLanes.Multiply(TLanes.Multiply(a, b), multiplierA);
 }
 
-/// <summary>Sums and products of 8-bit tensors, each tensor with its own scale and zero point.</summary>
+/// <summary><c>(a/b)·M</c>, a quotient and a product, each rounded to float32.</summary>
+internal readonly struct QuantizedDivide : IQuantizedBinary
+{
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Invoke<TLanes, V>(V a, V b, V multiplierA, V multiplierB) where TLanes : struct, ILanes<V> where V : unmanaged =>
+        TLanes.Multiply(TLanes.Divide(a, b), multiplierA);
+}
+
+/// <summary>Sums, products and quotients of 8-bit tensors, each tensor with its own scale and zero point.</summary>
 /// <remarks>
 /// <code>
 ///   QAdd   y = clamp(round((qa − za)·A + (qb − zb)·B) + zy, low, high)
 ///   QMul   y = clamp(round((qa − za)·(qb − zb)·M) + zy, low, high)
+///   QDiv   y = clamp(round((qa − za)/(qb − zb)·M) + zy, low, high)
 /// </code>
-/// Half to even; a NaN from infinite multipliers counts as 0. Every width gives the same bytes.
+/// Half to even; a NaN, of infinite multipliers or 0/0, counts as 0; x/0 saturates. Every width gives the same bytes.
 /// </remarks>
 internal static unsafe class QuantizedElementwise
 {
@@ -93,6 +102,10 @@ internal static unsafe class QuantizedElementwise
     /// <summary>QMul of uint8 tensors.</summary>
     public static void MultiplyUInt8(BroadcastPlan plan, ReadOnlySpan<byte> a, ReadOnlySpan<byte> b, Span<byte> y, in QuantizedBinaryConstants constants, CpuFeatures cpu, Parallelism p) =>
         Binary<QuantizedMultiply, UInt8Type, UInt8Type, UInt8Type, byte, byte, byte>(plan, a, b, y, constants, cpu, p);
+
+    /// <summary>QDiv of uint8 tensors.</summary>
+    public static void DivideUInt8(BroadcastPlan plan, ReadOnlySpan<byte> a, ReadOnlySpan<byte> b, Span<byte> y, in QuantizedBinaryConstants constants, CpuFeatures cpu, Parallelism p) =>
+        Binary<QuantizedDivide, UInt8Type, UInt8Type, UInt8Type, byte, byte, byte>(plan, a, b, y, constants, cpu, p);
 
     private struct Body<A, B, Y> : IBroadcastBody where A : unmanaged where B : unmanaged where Y : unmanaged
     {

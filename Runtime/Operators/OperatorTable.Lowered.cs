@@ -6,8 +6,11 @@ internal static partial class OperatorTable
     [
         new QConv(),
         new QGemm(),
-        new QPair("QAdd", multiply: false),
-        new QPair("QMul", multiply: true),
+        new QConvTranspose(),
+        new QMatMul(),
+        new QPair("QAdd", PairOperation.Add),
+        new QPair("QMul", PairOperation.Multiply),
+        new QPair("QDiv", PairOperation.Divide),
         new QAveragePool("QAveragePool", global: false),
         new QAveragePool("QGlobalAveragePool", global: true),
         new QTable(),

@@ -10,6 +10,8 @@ internal sealed class ConvTranspose : Operator
 
     public override string Types => "float32, float64";
 
+    public override string IntegerForm => "octet.QConvTranspose";
+
     public override string Limits => "1 to 3 spatial axes; computed weights run slowly";
 
     public override void Infer(InferContext c)

@@ -88,6 +88,18 @@ internal static class ConvolutionGeometry
         return new ConvShape(x[0], channelsLast ? x[^1] : x[1], w[1] * groups, groups, At(3), At(2), At(1));
     }
 
+    /// <summary>The spatial axes of a transposed convolution of known extents, padding and output extents resolved.</summary>
+    /// <param name="c">The node.</param>
+    /// <param name="input">Spatial extents of x.</param>
+    /// <param name="kernel">Spatial extents of w.</param>
+    public static WindowAxis[] TransposeAxes(NodeContext c, ReadOnlySpan<int> input, ReadOnlySpan<int> kernel)
+    {
+        WindowGeometry geometry = WindowGeometry.Read(c, Array.ConvertAll(kernel.ToArray(), extent => (long)extent));
+        var axes = new WindowAxis[input.Length];
+        for (int i = 0; i < axes.Length; i++) axes[i] = TransposeAxis(c, geometry, i, input[i]);
+        return axes;
+    }
+
     /// <summary>
     /// One axis of a transposed convolution. The full extent is <c>stride·(input − 1) + span + output_padding</c>; padding cuts it. A given output_shape,
     /// or <c>input·stride</c> for SAME_*, says how much is cut, split in half with the odd one at the end (UPPER) or the beginning (otherwise).

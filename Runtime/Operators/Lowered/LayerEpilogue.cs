@@ -32,10 +32,10 @@ internal static class LayerEpilogue
         var other => throw c.Error($"output is '{other}'", "output is uint8, float32 or int32"),
     };
 
-    /// <summary>Builds the epilogue for <paramref name="channels"/> output channels.</summary>
+    /// <summary>Builds the epilogue for <paramref name="channels"/> output channels, rows of the sum operand <paramref name="sumRowStride"/> elements apart (0: dense).</summary>
     /// <exception cref="UnsupportedModelException">The bias is computed at run time.</exception>
     /// <exception cref="ModelException">An attribute is outside its range.</exception>
-    public static QEpilogue Read(PlanContext c, int channels)
+    public static QEpilogue Read(PlanContext c, int channels, int sumRowStride = 0)
     {
         DataType output = Output(c);
         ReadOnlySpan<int> bias = c.Has(Bias) ? c.Required(Bias).Span<int>() : default;
@@ -46,7 +46,7 @@ internal static class LayerEpilogue
             if (output == DataType.Float32)
             {
                 return QEpilogue.ToFloat32(channels, bias, multipliers, c.Attributes.Float("lo", float.NegativeInfinity), c.Attributes.Float("hi", float.PositiveInfinity),
-                    c.Has(Sum) ? new QSum(1, 0) : null);
+                    c.Has(Sum) ? new QSum(1, 0, sumRowStride) : null);
             }
             QSum? sum = null;
             if (c.Has(Sum))
@@ -57,7 +57,7 @@ internal static class LayerEpilogue
                     multipliers = first;
                     mid = new QIntermediate(c.Attributes.Float("mid_scale_ratio"), Int(c, "mid_zero_point"), Int(c, "mid_lo"), Int(c, "mid_hi", 255));
                 }
-                sum = new QSum(c.Attributes.Float("sum_multiplier"), Int(c, "sum_zero_point"), 0, mid);
+                sum = new QSum(c.Attributes.Float("sum_multiplier"), Int(c, "sum_zero_point"), sumRowStride, mid);
             }
             ReadOnlySpan<byte> table = c.Attributes.Tensor("table") is { } entries ? entries.Span<byte>() : default;
             return QEpilogue.ToUInt8(channels, bias, multipliers, Int(c, "y_zero_point"), Int(c, "lo"), Int(c, "hi", 255), sum, table);

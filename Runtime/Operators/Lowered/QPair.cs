@@ -5,15 +5,29 @@ using KernelBroadcast = Octet.Kernels.Elementwise.BroadcastPlan;
 
 namespace Octet.Runtime.Operators;
 
-/// <summary><c>octet.QAdd</c> and <c>octet.QMul</c> on bytes, with NumPy's broadcasting.</summary>
+/// <summary>What <see cref="QPair"/> computes.</summary>
+internal enum PairOperation
+{
+    /// <summary>Sum, or with a negative scale a difference.</summary>
+    Add,
+
+    /// <summary>Product.</summary>
+    Multiply,
+
+    /// <summary>Quotient.</summary>
+    Divide,
+}
+
+/// <summary><c>octet.QAdd</c>, <c>octet.QMul</c> and <c>octet.QDiv</c> on bytes, with NumPy's broadcasting.</summary>
 /// <remarks>
 /// Attributes a_scale, a_zero_point, b_scale, b_zero_point, y_scale, y_zero_point, lo, hi; arithmetic float32 without fused multiply-add:
 /// <code>
 ///   QAdd   y = clamp(round((a − za)·(sa/sy) + (b − zb)·(sb/sy)) + zy, lo, hi)       a negative sb subtracts
 ///   QMul   y = clamp(round((a − za)·(b − zb) · (sa·sb/sy)) + zy, lo, hi)            the product of differences is exact
+///   QDiv   y = clamp(round((a − za) / (b − zb) · (sa/(sb·sy))) + zy, lo, hi)        x / 0 saturates, 0 / 0 gives zy
 /// </code>
 /// </remarks>
-internal sealed class QPair(string type, bool multiply) : Operator
+internal sealed class QPair(string type, PairOperation operation) : Operator
 {
     public override OperatorId Id => new(type, OctetDomain);
 
@@ -31,24 +45,25 @@ internal sealed class QPair(string type, bool multiply) : Operator
     public override Step Plan(PlanContext c)
     {
         float a = c.Attributes.Float("a_scale"), b = c.Attributes.Float("b_scale"), y = c.Attributes.Float("y_scale");
-        var constants = new QuantizedBinaryConstants(Int(c, "a_zero_point"), Int(c, "b_zero_point"), Int(c, "y_zero_point"), multiply ? a * b / y : a / y, b / y, Int(c, "lo"), Int(c, "hi", 255));
+        var constants = new QuantizedBinaryConstants(Int(c, "a_zero_point"), Int(c, "b_zero_point"), Int(c, "y_zero_point"), operation switch { PairOperation.Multiply => a * b / y, PairOperation.Divide => a / (b * y), _ => a / y }, b / y, Int(c, "lo"), Int(c, "hi", 255));
         int[] left = c.InputShape(0), right = c.InputShape(1), result = c.OutputShape(0);
         // In place only over an operand that is read once per output.
         int inPlace = left.AsSpan().SequenceEqual(result) ? 0 : right.AsSpan().SequenceEqual(result) ? 1 : -1;
-        return new PairStep(KernelBroadcast.Create(result, left, right), constants, multiply, inPlace, c.Cpu);
+        return new PairStep(KernelBroadcast.Create(result, left, right), constants, operation, inPlace, c.Cpu);
     }
 
     private static int Int(NodeContext c, string name, long otherwise = 0) => checked((int)c.Attributes.Int(name, otherwise));
 
-    private sealed class PairStep(KernelBroadcast plan, QuantizedBinaryConstants constants, bool multiply, int inPlace, CpuFeatures cpu) : Step
+    private sealed class PairStep(KernelBroadcast plan, QuantizedBinaryConstants constants, PairOperation operation, int inPlace, CpuFeatures cpu) : Step
     {
-        public override string Kernel => multiply ? "quantized product" : "quantized sum";
+        public override string Kernel => operation switch { PairOperation.Multiply => "quantized product", PairOperation.Divide => "quantized quotient", _ => "quantized sum" };
 
         public override int InPlaceInput(int output) => inPlace;
 
         public override void Run(StepContext c)
         {
-            if (multiply) QuantizedElementwise.MultiplyUInt8(plan, c.Input<byte>(0), c.Input<byte>(1), c.Output<byte>(0), constants, cpu, c.Parallel);
+            if (operation == PairOperation.Divide) QuantizedElementwise.DivideUInt8(plan, c.Input<byte>(0), c.Input<byte>(1), c.Output<byte>(0), constants, cpu, c.Parallel);
+            else if (operation == PairOperation.Multiply) QuantizedElementwise.MultiplyUInt8(plan, c.Input<byte>(0), c.Input<byte>(1), c.Output<byte>(0), constants, cpu, c.Parallel);
             else QuantizedElementwise.AddUInt8(plan, c.Input<byte>(0), c.Input<byte>(1), c.Output<byte>(0), constants, cpu, c.Parallel);
         }
     }

@@ -6,7 +6,7 @@ using Octet.Runtime.Tensors;
 namespace Octet.Runtime.Operators;
 
 /// <summary><c>octet.QTable</c>: <c>y = table[x]</c> on bytes: any pointwise function, or a change of scale.</summary>
-/// <remarks>Attribute table: a uint8 tensor of 256 elements.</remarks>
+/// <remarks>Attribute table: a uint8 tensor of 256 elements, or, with attribute axis, of <c>[extent of that axis, 256]</c>: a function for every channel.</remarks>
 internal sealed class QTable : Operator
 {
     public override OperatorId Id => new("QTable", OctetDomain);
@@ -24,9 +24,18 @@ internal sealed class QTable : Operator
     public override Step Plan(PlanContext c)
     {
         Tensor table = c.Attributes.Tensor("table") ?? throw c.Error("table is missing", "table holds 256 bytes");
+        CpuFeatures cpu = c.Cpu;
+        if (c.Attributes.Contains("axis"))
+        {
+            int[] x = c.InputShape(0);
+            int axis = c.Axis(c.Attributes.Int("axis"), x.Length);
+            if (table.Type != DataType.UInt8 || table.Length != x[axis] * ByteTable.Length) throw c.Error($"table is {table}", $"table is uint8 [{x[axis]}, 256]");
+            byte[] tables = table.Span<byte>().ToArray();
+            int outer = Tensor.CountElements(x[..axis]), inner = Tensor.CountElements(x[(axis + 1)..]);
+            return Step.From("table per channel", run => ByteTable.RunChannels(run.Input<byte>(0), tables, run.Output<byte>(0), outer, x[axis], inner, cpu, run.Parallel), inPlaceInput: 0);
+        }
         if (table.Type != DataType.UInt8 || table.Length != 256) throw c.Error($"table is {table}", "table holds 256 bytes");
         byte[] entries = table.Span<byte>().ToArray();
-        CpuFeatures cpu = c.Cpu;
         return Step.From("table", run => ByteTable.Run(run.Input<byte>(0), entries, run.Output<byte>(0), cpu, run.Parallel), inPlaceInput: 0);
     }
 }

@@ -121,11 +121,13 @@ internal sealed class GlobalMaxPool : Operator
 {
     public override OperatorId Id => new("GlobalMaxPool");
 
-    public override string Types => "float32, float64";
+    public override string Types => "float32, float64, int8, uint8";
+
+    public override string IntegerForm => "itself, on bytes";
 
     public override void Infer(InferContext c)
     {
-        c.Expect(0, DataType.Float32, DataType.Float64, DataType.Float16, DataType.BFloat16);
+        c.Expect(0, DataType.Float32, DataType.Float64, DataType.Float16, DataType.BFloat16, DataType.UInt8, DataType.Int8);
         PoolGeometry.InferGlobal(c, channelsLast: false);
     }
 
@@ -136,7 +138,9 @@ internal sealed class GlobalMaxPool : Operator
         {
             DataType.Float32 => new WindowPoolStep<float, MaxFunction<float>>(shape, channelsLast: false, countPadding: false),
             DataType.Float64 => new WindowPoolStep<double, MaxFunction<double>>(shape, channelsLast: false, countPadding: false),
-            DataType other => throw c.Unsupported($"max pooling of {other.Name()}", "float32, float64"),
+            DataType.UInt8 => new WindowPoolStep<byte, MaxFunction<byte>>(shape, channelsLast: false, countPadding: false),
+            DataType.Int8 => new WindowPoolStep<sbyte, MaxFunction<sbyte>>(shape, channelsLast: false, countPadding: false),
+            DataType other => throw c.Unsupported($"max pooling of {other.Name()}", "float32, float64, int8, uint8"),
         };
     }
 }

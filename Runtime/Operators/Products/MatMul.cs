@@ -11,7 +11,7 @@ internal sealed class MatMul : Operator
 
     public override string Types => "float32, float64, int32, uint32, int64, uint64";
 
-    public override string IntegerForm => "octet.QGemm";
+    public override string IntegerForm => "octet.QGemm, octet.QMatMul";
 
     public override void Infer(InferContext c) => MatrixProduct.Infer(c, transA: false, transB: false);
 

@@ -12,6 +12,7 @@ internal sealed class IntegerProduct
     private readonly int _a, _b, _aZero, _bZero, _aZeroCount, _bZeroCount;
     private readonly bool _aSigned, _bSigned, _bTransposed;
     private QGemmWeights? _packed;
+    private QGemmBatch? _batch;
     private QEpilogue? _epilogue;
     private int _rows, _packedScratch;
 
@@ -32,7 +33,7 @@ internal sealed class IntegerProduct
     public int ScratchBytes => ZeroPointBytes + _packedScratch;
 
     /// <summary>The kernel that runs it.</summary>
-    public string Kernel => _packed?.Kernel.Name ?? "integer product, scalar";
+    public string Kernel => _packed?.Kernel.Name ?? _batch?.Kernel.Name ?? "integer product, scalar";
 
     /// <summary>Room for the zero points as integers, a multiple of the alignment.</summary>
     private int ZeroPointBytes => ((Math.Max(1, _aZeroCount) + Math.Max(1, _bZeroCount)) * sizeof(int) + 63) & ~63;
@@ -53,7 +54,16 @@ internal sealed class IntegerProduct
             c.Element(a) == DataType.Int8, c.Element(b) == DataType.Int8, bTransposed);
         bool bZeroKnown = bZero < 0 || !c.Has(bZero) || c.Constant(bZero) is not null;
         // One constant matrix for all products: their rows, which lie behind one another, are the rows of a single product.
-        if (c.Constant(b) is not { } w || !bZeroKnown || product._aZeroCount > 1 || product.Length == 0 || w.Length != shape.K * shape.N || !shape.A.Select((start, i) => start == i * shape.M * shape.K).All(fits => fits)) return product;
+        if (c.Constant(b) is not { } w || !bZeroKnown || product._aZeroCount > 1 || product.Length == 0 || w.Length != shape.K * shape.N || !shape.A.Select((start, i) => start == i * shape.M * shape.K).All(fits => fits))
+        {
+            // One zero point for all of A: B is packed for the tiles in every run. One per row has no tile.
+            if (product._aZeroCount <= 1 && product.Length > 0)
+            {
+                product._batch = QGemmBatch.Create(shape.M, shape.N, shape.K, shape.A, shape.B, bTransposed, QEpilogue.ToInt32(shape.N), c.Cpu);
+                product._packedScratch = product._batch.ScratchBytes(c.Workers, product._aSigned);
+            }
+            return product;
+        }
         int[] zeros = bZero < 0 || c.Constant(bZero) is not { } zeroPoints ? [] : Array.ConvertAll(zeroPoints.ToInt64Array(), zero => (int)zero);
         if (zeros.All(zero => zero == 0)) zeros = [];
         product._rows = shape.Count * shape.M;
@@ -95,6 +105,11 @@ internal sealed class IntegerProduct
             return;
         }
         ReadOnlySpan<int> bZero = OperandParameters.Read(c, _bZero, MemoryMarshal.Cast<byte, int>(scratch[used..])[..Math.Max(1, _bZeroCount)]);
+        if (_batch is not null)
+        {
+            _batch.Run(a, _aSigned, aZero[0], c.Input(_b).Bytes.Span, _bSigned, bZero, default, MemoryMarshal.AsBytes(acc), scratch[ZeroPointBytes..], c.Parallel);
+            return;
+        }
         if (_aSigned && _bSigned) Multiply(signedA, c.Input<sbyte>(_b), aZero, bZero, acc);
         else if (_aSigned) Multiply(signedA, c.Input<byte>(_b), aZero, bZero, acc);
         else if (_bSigned) Multiply(a, c.Input<sbyte>(_b), aZero, bZero, acc);

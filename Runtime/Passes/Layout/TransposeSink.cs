@@ -20,7 +20,7 @@ internal static class TransposeSink
     private static readonly HashSet<string> Broadcasting = new(StringComparer.Ordinal)
     {
         "Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum", "Mean", "And", "Or", "Xor", "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual",
-        "Where", "PRelu", "Mod", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "octet.QAdd", "octet.QMul",
+        "Where", "PRelu", "Mod", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "octet.QAdd", "octet.QMul", "octet.QDiv",
     };
 
     private static readonly HashSet<string> Reductions = new(StringComparer.Ordinal)
@@ -33,6 +33,7 @@ internal static class TransposeSink
     {
         if (Find(node) is not { } order) return false;
         string type = node.QualifiedType;
+        if (type == "octet.QTable" && node.Attributes.Contains("axis")) return Through(node, editor, order, 1, () => PermuteAxis(node, editor, order, 1));
         if (Unary.Contains(type)) return Through(node, editor, order, dataInputs: 1);
         if (type is "QuantizeLinear" or "DequantizeLinear") return ThroughQuantization(node, editor, order);
         if (Broadcasting.Contains(type)) return node.Opset >= 7 || node.Domain.Length > 0 ? Through(node, editor, order, node.Inputs.Count) : false;

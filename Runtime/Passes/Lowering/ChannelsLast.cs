@@ -3,7 +3,7 @@ using Octet.Runtime.Tensors;
 
 namespace Octet.Runtime.Passes;
 
-/// <summary>The last step: <c>octet.QConv</c> and the quantized pools read and write channels-last, with a Transpose on every side.</summary>
+/// <summary>The last step: <c>octet.QConv</c>, <c>octet.QConvTranspose</c> and the quantized pools read and write channels-last, with a Transpose on every side.</summary>
 /// <remarks>The layout pass moves the transposes and cancels them against each other.</remarks>
 internal static class ChannelsLast
 {
@@ -15,7 +15,7 @@ internal static class ChannelsLast
     {
         foreach (Node node in c.Graph.Nodes.ToArray())
         {
-            bool conv = LoweringContext.IsLowered(node, "QConv");
+            bool conv = LoweringContext.IsLowered(node, "QConv") || LoweringContext.IsLowered(node, "QConvTranspose");
             if (!conv && !LoweringContext.IsLowered(node, "QAveragePool") && !LoweringContext.IsLowered(node, "QGlobalAveragePool")) continue;
             if (node.Attributes.Contains(Flag))
             {

@@ -26,8 +26,11 @@ internal static class Lowering
         new AlignConcat(),
         new MoveQuantizeUp(),
         new QuantizePointwise(),
+        new QuantizePerChannel(),
         new QuantizeConvolution(),
+        new QuantizeTransposedConvolution(),
         new QuantizeProduct(),
+        new QuantizeComputedProduct(),
         new BiasInEpilogue(),
         new ScaleInEpilogue(),
         new SumInEpilogue(),
@@ -120,7 +123,8 @@ internal static class Lowering
     private static NodeForm FormOf(Node node)
     {
         if (LoweringContext.IsQuantize(node) || LoweringContext.IsDequantize(node) || node.OperatorType is "DynamicQuantizeLinear") return NodeForm.Boundary;
-        if (node.Domain == Operator.OctetDomain && node.OperatorType is "QConv" or "QGemm" or "QAdd" or "QMul" or "QAveragePool" or "QGlobalAveragePool" or "QTable" or "FlipSign") return NodeForm.Integer;
+        if (LoweringContext.IsLayer(node) || LoweringContext.IsPair(node)) return NodeForm.Integer;
+        if (node.Domain == Operator.OctetDomain && node.OperatorType is "QAveragePool" or "QGlobalAveragePool" or "QTable" or "FlipSign") return NodeForm.Integer;
         if (node.OperatorType.StartsWith("QLinear", StringComparison.Ordinal) || node.OperatorType is "QGemm" or "ConvInteger" or "MatMulInteger" or "MatMulIntegerToFloat" or "DynamicQuantizeMatMul") return NodeForm.Integer;
         if (Movements.Is(node) && node.Inputs[0]?.Type.Element is DataType.UInt8 or DataType.Int8) return NodeForm.Movement;
         return NodeForm.Float;

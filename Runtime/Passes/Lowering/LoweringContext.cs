@@ -34,8 +34,11 @@ internal sealed class LoweringContext(Graph graph, PlanOptions options)
     /// <summary>Whether the node is <paramref name="type"/> of the domain <c>octet</c>.</summary>
     public static bool IsLowered(Node? node, string type) => node is { Domain: Operator.OctetDomain } && node.OperatorType == type;
 
-    /// <summary>Whether the node is QConv or QGemm.</summary>
-    public static bool IsLayer(Node? node) => IsLowered(node, "QConv") || IsLowered(node, "QGemm");
+    /// <summary>Whether the node is QConv, QConvTranspose, QGemm or QMatMul, which share an epilogue.</summary>
+    public static bool IsLayer(Node? node) => node is { Domain: Operator.OctetDomain, OperatorType: "QConv" or "QConvTranspose" or "QGemm" or "QMatMul" };
+
+    /// <summary>Whether the node is QAdd, QMul or QDiv.</summary>
+    public static bool IsPair(Node? node) => node is { Domain: Operator.OctetDomain, OperatorType: "QAdd" or "QMul" or "QDiv" };
 
     /// <summary>The float layer that makes <paramref name="value"/> for one reader only, or null.</summary>
     public Node? FloatLayer(Value? value) =>

@@ -114,18 +114,20 @@ internal sealed class QuantizeKernelsTests(VectorWidth width)
     }
 
     [Test]
-    public void AddAndMultiplyEqualTheDefinitionForEveryPairOfBytes([ValueSource(nameof(Constants))] (QuantizedBinaryConstants Constants, string Name) test)
+    public void AddMultiplyAndDivideEqualTheDefinitionForEveryPairOfBytes([ValueSource(nameof(Constants))] (QuantizedBinaryConstants Constants, string Name) test)
     {
         QuantizedBinaryConstants k = test.Constants;
         byte[] a = [.. Enumerable.Range(0, 65536).Select(i => (byte)(i >> 8))], b = [.. Enumerable.Range(0, 65536).Select(i => (byte)i)];
-        byte[] sum = new byte[65536], product = new byte[65536];
+        byte[] sum = new byte[65536], product = new byte[65536], quotient = new byte[65536];
         BroadcastPlan plan = BroadcastPlan.Same(65536);
         QuantizedElementwise.AddUInt8(plan, a, b, sum, k, _cpu, new Parallelism(TestPool.Four, 4));
         QuantizedElementwise.MultiplyUInt8(plan, a, b, product, k, _cpu, Parallelism.None);
+        QuantizedElementwise.DivideUInt8(plan, a, b, quotient, k, _cpu, new Parallelism(TestPool.Four, 3));
         for (int i = 0; i < 65536; i++)
         {
             float left = (a[i] - k.ZeroA) * k.MultiplierA, right = (b[i] - k.ZeroB) * k.MultiplierB;
             Assert.That(sum[i], Is.EqualTo(Finish(left + right, k)), $"{a[i]} + {b[i]}");
+            Assert.That(quotient[i], Is.EqualTo(Finish((float)(a[i] - k.ZeroA) / (b[i] - k.ZeroB) * k.MultiplierA, k)), $"{a[i]} / {b[i]}");
             Assert.That(product[i], Is.EqualTo(Finish((a[i] - k.ZeroA) * (b[i] - k.ZeroB) * k.MultiplierA, k)), $"{a[i]} · {b[i]}");
         }
     }
@@ -145,6 +147,31 @@ internal sealed class QuantizeKernelsTests(VectorWidth width)
 
 internal sealed class ByteKernelsTests
 {
+    [TestCase(3, 5, 1)]
+    [TestCase(700, 130, 1)]
+    [TestCase(2, 3, 7)]
+    [TestCase(2, 5, 300)]
+    [TestCase(1, 2, 70001)]
+    [TestCase(0, 4, 3)]
+    public void TableOfAChannelIsLookedUpWhereItsChannelIs(int outer, int channels, int inner)
+    {
+        byte[] x = new Random(inner).Bytes(outer * channels * inner), tables = new Random(channels).Bytes(channels * 256);
+        byte[] expected = [.. x.Select((value, i) => tables[i / inner % channels * 256 + value])];
+        foreach (CpuFeatures cpu in new[] { CpuInfo.Detected, CpuFeatures.None })
+        {
+            foreach (int threads in new[] { 1, 4 })
+            {
+                var y = new byte[x.Length];
+                ByteTable.RunChannels(x, tables, y, outer, channels, inner, cpu, new Parallelism(TestPool.Four, threads));
+                Assert.That(y, Is.EqualTo(expected));
+                x.CopyTo(y, 0);
+                ByteTable.RunChannels(y, tables, y, outer, channels, inner, cpu, new Parallelism(TestPool.Four, threads));
+                Assert.That(y, Is.EqualTo(expected), "in place");
+            }
+        }
+        Assert.Throws<ArgumentException>(() => ByteTable.RunChannels(x, tables.AsSpan(1), new byte[x.Length], outer, channels, inner, CpuFeatures.None, default));
+    }
+
     [Test]
     public void TableLooksUpEveryByteAtEveryLength([ValueSource(typeof(Widths), nameof(Widths.All))] VectorWidth width)
     {

@@ -158,6 +158,7 @@ internal sealed class MoveDequantizeDown : LoweringRule
             anyComputed |= !source.Q.IsConstant;
             sources[i] = source;
         }
+        anyComputed |= node.Inputs.Skip(count).Any(input => input is { IsConstant: false });   // an embedding: constant rows, computed indices
         if (!anyComputed) return LoweringResult.None;
         if (sources.Any(source => source.Grid != sources[0].Grid)) return LoweringResult.Refuse("its inputs have different scales or zero points");
         if (Movements.OnBytes(c, node, [.. sources.Select(c.Bytes)], sources[0].Grid) is not var (inputs, attributes)) return LoweringResult.Refuse("its padding value is no step of the data's grid");

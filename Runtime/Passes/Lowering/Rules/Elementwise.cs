@@ -3,19 +3,19 @@ using Octet.Runtime.Tensors;
 
 namespace Octet.Runtime.Passes;
 
-/// <summary><c>Q([clamp](Add | Sub | Mul of two dequantized tensors))</c> → QAdd or QMul. A subtraction is an addition with a negative scale.</summary>
+/// <summary><c>Q([clamp](Add | Sub | Mul | Div of two dequantized tensors))</c> → QAdd, QMul or QDiv. A subtraction is an addition with a negative scale.</summary>
 internal sealed class QuantizePair : LoweringRule
 {
     public override string Name => "quantize-pair";
 
     public override LoweringResult Apply(Node node, LoweringContext c)
     {
-        bool multiply = node.Is("Mul"), subtract = node.Is("Sub");
-        if (!multiply && !subtract && !node.Is("Add") && !(node.Is("Sum") && node.Inputs.Count == 2)) return LoweringResult.None;
+        bool multiply = node.Is("Mul"), divide = node.Is("Div"), subtract = node.Is("Sub");
+        if (!multiply && !divide && !subtract && !node.Is("Add") && !(node.Is("Sum") && node.Inputs.Count == 2)) return LoweringResult.None;
         if (LoweringContext.Source(node.Inputs[0]) is not { } a) return LoweringResult.Refuse(LoweringContext.WhyNoSource(node.Inputs[0], "its left operand"));
         if (LoweringContext.Source(node.Inputs[1]) is not { } b) return LoweringResult.Refuse(LoweringContext.WhyNoSource(node.Inputs[1], "its right operand"));
         if (Clamps.ToQuantize(c, node.Output) is not var (quantize, grid, low, high, between)) return LoweringResult.Refuse("its result is not quantized, or is read in float as well");
-        float factor = multiply ? a.Grid.Scale * b.Grid.Scale / grid.Scale : a.Grid.Scale / grid.Scale, other = b.Grid.Scale / grid.Scale;
+        float factor = multiply ? a.Grid.Scale * b.Grid.Scale / grid.Scale : divide ? a.Grid.Scale / (b.Grid.Scale * grid.Scale) : a.Grid.Scale / grid.Scale, other = divide ? 0 : b.Grid.Scale / grid.Scale;
         if (!(factor <= Kernels.Requantize.QEpilogue.LargestMultiplier && other <= Kernels.Requantize.QEpilogue.LargestMultiplier)) return LoweringResult.Refuse("the ratio of its scales is out of range");
         var attributes = new AttributeMap
         {
@@ -28,12 +28,12 @@ internal sealed class QuantizePair : LoweringRule
             ["lo"] = (long)low,
             ["hi"] = (long)high,
         };
-        c.Replace(quantize.Output, c.Add(multiply ? "QMul" : "QAdd", [c.Bytes(a), c.Bytes(b)], attributes, quantize, quantize.Output.Type, [node, .. between]));
+        c.Replace(quantize.Output, c.Add(multiply ? "QMul" : divide ? "QDiv" : "QAdd", [c.Bytes(a), c.Bytes(b)], attributes, quantize, quantize.Output.Type, [node, .. between]));
         return LoweringResult.Done;
     }
 }
 
-/// <summary><c>Q(AveragePool | GlobalAveragePool | ReduceMean over the spatial axes)</c> of dequantized data → QAveragePool or QGlobalAveragePool.</summary>
+/// <summary><c>Q(AveragePool | GlobalAveragePool | ReduceMean)</c> of dequantized data → QAveragePool or QGlobalAveragePool.</summary>
 internal sealed class QuantizeAverage : LoweringRule
 {
     public override string Name => "quantize-average";
@@ -45,7 +45,7 @@ internal sealed class QuantizeAverage : LoweringRule
         if (LoweringContext.Source(node.Inputs[0]) is not { } source) return LoweringResult.Refuse(LoweringContext.WhyNoSource(node.Inputs[0], "its data"));
         if (Clamps.ToQuantize(c, node.Output) is not var (quantize, grid, low, high, between) || between.Length > 0) return LoweringResult.Refuse("its result is not quantized, or is read in float as well");
         int rank = node.Inputs[0]!.Type.Rank;
-        if (rank is < 3 or > 5) return LoweringResult.Refuse(rank < 0 ? "its rank is not known" : $"its data has {rank} axes");
+        if (rank < 0 || (!mean && rank is < 3 or > 5)) return LoweringResult.Refuse(rank < 0 ? "its rank is not known" : $"its data has {rank} axes");
 
         var attributes = new AttributeMap
         {
@@ -69,8 +69,8 @@ internal sealed class QuantizeAverage : LoweringRule
         if (mean)
         {
             if (Axes(node, rank) is not { } axes) return LoweringResult.Refuse("its axes are computed at run time");
-            bool channelsLast = axes.SequenceEqual(Enumerable.Range(1, rank - 2));
-            if (!channelsLast && !axes.SequenceEqual(Enumerable.Range(2, rank - 2))) return LoweringResult.Refuse("it does not average exactly the spatial axes");
+            bool channelsLast = rank >= 3 && axes.SequenceEqual(Enumerable.Range(1, rank - 2));
+            if (!channelsLast && (rank is < 3 or > 5 || !axes.SequenceEqual(Enumerable.Range(2, rank - 2)))) return AverageOfAnyAxes(node, axes, source, attributes, quantize, c);
             if (channelsLast) attributes[ChannelsLast.Flag] = 1L;
             Dim[] shape = [.. node.Inputs[0]!.Type.Shape!.Value];
             foreach (int axis in axes) shape[axis] = 1;
@@ -83,10 +83,41 @@ internal sealed class QuantizeAverage : LoweringRule
         }
         if (!quantize.Output.Type.IsConcrete) return LoweringResult.Refuse("its extents are not known");
         Value pooled = c.Add("QGlobalAveragePool", [c.Bytes(source)], attributes, quantize, kept, [node]);
-        long[] target = Array.ConvertAll(quantize.Output.Type.ConcreteShape(), extent => (long)extent);
-        Value dropped = c.Add("Reshape", [pooled, c.Editor.AddConstant(node.Name + "/shape", Tensor.Create(target, target.Length))], new AttributeMap { ["allowzero"] = 1L }, quantize, quantize.Output.Type, [node], "");
-        c.Replace(quantize.Output, dropped);
+        c.Replace(quantize.Output, Reshape(c, pooled, quantize.Output.Type.ConcreteShape(), node, quantize));
         return LoweringResult.Done;
+    }
+
+    /// <summary>Averages over any axes: the data as <c>[outer, averaged, inner]</c>, transposed first where the averaged axes are no neighbours.</summary>
+    private static LoweringResult AverageOfAnyAxes(Node node, int[] axes, QuantizedSource source, AttributeMap attributes, Node quantize, LoweringContext c)
+    {
+        if (axes.Length == 0) return LoweringResult.Refuse("it averages nothing");
+        if (!source.Q.Type.IsConcrete || !quantize.Output.Type.IsConcrete) return LoweringResult.Refuse("its extents are not known");
+        int[] shape = source.Q.Type.ConcreteShape();
+        Value bytes = c.Bytes(source);
+        int outer, inner;
+        if (axes[^1] - axes[0] == axes.Length - 1)
+        {
+            (outer, inner) = (Tensor.CountElements(shape[..axes[0]]), Tensor.CountElements(shape[(axes[^1] + 1)..]));
+        }
+        else
+        {
+            int[] order = [.. Enumerable.Range(0, shape.Length).Except(axes), .. axes];
+            bytes = c.Add("Transpose", [bytes], new AttributeMap { ["perm"] = Array.ConvertAll(order, axis => (long)axis) }, quantize, new TensorType(DataType.UInt8, Array.ConvertAll(order, axis => shape[axis])), [node], "");
+            (outer, inner) = (Tensor.CountElements([.. order.Take(shape.Length - axes.Length).Select(axis => shape[axis])]), 1);
+        }
+        int averaged = Tensor.CountElements([.. axes.Select(axis => shape[axis])]);
+        if (averaged == 0) return LoweringResult.Refuse("it averages no elements");
+        attributes[ChannelsLast.Flag] = 1L;
+        Value grouped = Reshape(c, bytes, [outer, averaged, inner], node, quantize);
+        Value pooled = c.Add("QGlobalAveragePool", [grouped], attributes, quantize, new TensorType(DataType.UInt8, [outer, 1, inner]), [node]);
+        c.Replace(quantize.Output, Reshape(c, pooled, quantize.Output.Type.ConcreteShape(), node, quantize));
+        return LoweringResult.Done;
+    }
+
+    private static Value Reshape(LoweringContext c, Value value, int[] shape, Node node, Node place)
+    {
+        Value target = c.Editor.AddConstant(node.Name + "/shape", Tensor.Create(Array.ConvertAll(shape, extent => (long)extent), shape.Length));
+        return c.Add("Reshape", [value, target], new AttributeMap { ["allowzero"] = 1L }, place, new TensorType(DataType.UInt8, shape), [node], "");
     }
 
     /// <summary>The reduced axes in ascending order, or null where they are not constant.</summary>

@@ -81,8 +81,7 @@ internal sealed class BiasInEpilogue : LoweringRule
             {
                 for (int o = 0; o < bias.Length; o++) bias[o] += present.Span<int>()[o] * (double)multipliers[multipliers.Length == 1 ? 0 : o];
             }
-            int axis = LoweringContext.IsLowered(layer, "QGemm") && layer.Attributes.Int("transB") == 0 ? 1 : 0;
-            if (!Bias.Fold(weight, axis, bias, ref multipliers, out int[] integers, out string reason)) return LoweringResult.Refuse(reason);
+            if (!Bias.Fold(weight, Layers.WeightAxis(layer), bias, ref multipliers, out int[] integers, out string reason)) return LoweringResult.Refuse(reason);
             AttributeMap attributes = layer.Attributes.Copy();
             attributes["multipliers"] = multipliers;
             Value value = c.Editor.AddConstant(node.Name + "/bias", Tensor.Create(integers, integers.Length));
@@ -100,7 +99,7 @@ internal sealed class BiasInEpilogue : LoweringRule
     }
 }
 
-/// <summary><c>Mul(layer, constant per channel)</c> and <c>BatchNormalization(layer)</c> → the layer's multipliers and bias.</summary>
+/// <summary><c>Mul(layer, constant per channel)</c>, <c>Div(layer, constant per channel)</c> and <c>BatchNormalization(layer)</c> → the layer's multipliers and bias.</summary>
 internal sealed class ScaleInEpilogue : LoweringRule
 {
     public override string Name => "scale-in-epilogue";
@@ -109,7 +108,7 @@ internal sealed class ScaleInEpilogue : LoweringRule
     {
         if (node.Is("BatchNormalization"))
         {
-            if (c.FloatLayer(node.Inputs[0]) is not { } layer || !LoweringContext.IsLowered(layer, "QConv") || node.Outputs.Count(output => output is not null) != 1 || node.Attributes.Int("training_mode") != 0) return LoweringResult.None;
+            if (c.FloatLayer(node.Inputs[0]) is not { } layer || Layers.ChannelAxis(layer) != 1 || node.Outputs.Count(output => output is not null) != 1 || node.Attributes.Int("training_mode") != 0) return LoweringResult.None;
             float[][] parameters = new float[4][];
             for (int i = 0; i < 4; i++)
             {
@@ -121,12 +120,14 @@ internal sealed class ScaleInEpilogue : LoweringRule
             double[] shifts = [.. Enumerable.Range(0, factors.Length).Select(o => parameters[1][o] - parameters[2][o] * factors[o])];
             return Fold(layer, factors, shifts, node, c);
         }
-        if (!node.Is("Mul")) return LoweringResult.None;
-        for (int side = 0; side < 2; side++)
+        bool divide = node.Is("Div");
+        if (!divide && !node.Is("Mul")) return LoweringResult.None;
+        for (int side = 0; side < (divide ? 1 : 2); side++)
         {
             if (c.FloatLayer(node.Inputs[side]) is not { } layer || node.Inputs[1 - side]?.Constant is not { Type: DataType.Float32 } constant) continue;
             if (Layers.PerChannel(layer, constant) is not { } factors || layer.Output.Type.Rank != node.Output.Type.Rank) return LoweringResult.None;
-            return Fold(layer, Array.ConvertAll(factors, factor => (double)factor), new double[factors.Length], node, c);
+            if (factors.Any(factor => !float.IsFinite(factor) || factor == 0)) return LoweringResult.Refuse("it scales by a number that is zero or not finite");
+            return Fold(layer, Array.ConvertAll(factors, factor => divide ? 1 / (double)factor : factor), new double[factors.Length], node, c);
         }
         return LoweringResult.None;
     }
@@ -135,13 +136,22 @@ internal sealed class ScaleInEpilogue : LoweringRule
     {
         if (layer.Input(LayerEpilogue.Sum) is not null || layer.Attributes.Contains("lo")) return LoweringResult.None;
         float[] old = layer.Attributes.Floats("multipliers")!;
+        bool uniform = old.Length == 1 && factors.All(factor => factor == factors[0]) && shifts.All(shift => shift == 0) && layer.Input(LayerEpilogue.Bias) is null;
+        if (uniform)
+        {
+            float product = (float)(old[0] * factors[0]);
+            if (!float.IsNormal(product)) return LoweringResult.Refuse($"the product of its scales, {product}, is no normal number");
+            AttributeMap scaled = layer.Attributes.Copy();
+            scaled["multipliers"] = new[] { product };
+            c.Replace(node.Output, c.Add(layer.OperatorType, [.. layer.Inputs], scaled, node, node.Output.Type, [layer, node]));
+            return LoweringResult.Done;
+        }
         float[] multipliers = [.. Enumerable.Range(0, factors.Length).Select(o => (float)(old[old.Length == 1 ? 0 : o] * factors[o]))];
         var bias = new double[factors.Length];
         ReadOnlySpan<int> present = layer.Input(LayerEpilogue.Bias)?.Constant is { } tensor ? tensor.Span<int>() : default;
         for (int o = 0; o < bias.Length; o++) bias[o] = shifts[o] + (present.Length == 0 ? 0 : present[o] * old[old.Length == 1 ? 0 : o] * factors[o]);
         var weight = new QuantizedWeight(layer.Inputs[1]!, [], Array.ConvertAll(layer.Attributes.Ints("w_zero_points") ?? [], zero => (int)zero));
-        int axis = LoweringContext.IsLowered(layer, "QGemm") && layer.Attributes.Int("transB") == 0 ? 1 : 0;
-        if (!Bias.Fold(weight, axis, bias, ref multipliers, out int[] integers, out string reason)) return LoweringResult.Refuse(reason);
+        if (!Bias.Fold(weight, Layers.WeightAxis(layer), bias, ref multipliers, out int[] integers, out string reason)) return LoweringResult.Refuse(reason);
         AttributeMap attributes = layer.Attributes.Copy();
         attributes["multipliers"] = multipliers;
         Value value = c.Editor.AddConstant(node.Name + "/bias", Tensor.Create(integers, integers.Length));
@@ -271,9 +281,10 @@ internal sealed class TableInEpilogue : LoweringRule
     public override LoweringResult Apply(Node node, LoweringContext c)
     {
         if (!LoweringContext.IsLowered(node, "QTable") || node.Inputs[0] is not { Producer: { } layer, SingleUse: not null } || !ReferenceEquals(layer.Graph, c.Graph)) return LoweringResult.None;
+        if (node.Attributes.Contains("axis")) return LoweringResult.None;   // an epilogue has one table for all channels
         byte[] table = node.Attributes.Tensor("table")!.Span<byte>().ToArray();
         bool isLayer = LoweringContext.IsLayer(layer) && layer.Attributes.String("output") == "uint8" && !layer.Attributes.Contains("table");
-        bool isPair = LoweringContext.IsLowered(layer, "QAdd") || LoweringContext.IsLowered(layer, "QMul");
+        bool isPair = LoweringContext.IsPair(layer);
         AttributeMap attributes = layer.Attributes.Copy();
         if ((isLayer || isPair) && ByteTables.AsClamp(table) is var (low, high))
         {

@@ -16,8 +16,6 @@ internal sealed class QuantizeConvolution : LoweringRule
 
     public override LoweringResult Apply(Node node, LoweringContext c)
     {
-        if (node.Is("ConvTranspose"))
-            return node.Inputs[0]?.Producer is { } data && LoweringContext.IsDequantize(data) ? LoweringResult.Refuse("transposed convolution runs in float") : LoweringResult.None;
         if (!node.Is("Conv")) return LoweringResult.None;
         if (LoweringContext.Source(node.Inputs[0]) is not { } source) return LoweringResult.Refuse(LoweringContext.WhyNoSource(node.Inputs[0], "its data"));
         if (LoweringContext.FindWeight(node.Input(1), 0, out QuantizedWeight weight) is { } why) return LoweringResult.Refuse(why);
@@ -53,9 +51,9 @@ internal sealed class QuantizeProduct : LoweringRule
     {
         bool gemm = node.Is("Gemm");
         if (!gemm && !node.Is("MatMul")) return LoweringResult.None;
+        if (QuantizeComputedProduct.IsCase(node)) return LoweringResult.None;
         if (LoweringContext.Source(node.Inputs[0]) is not { } source) return LoweringResult.Refuse(LoweringContext.WhyNoSource(node.Inputs[0], "its data"));
         if (source.Q.IsConstant) return LoweringResult.Refuse("its left operand is constant");
-        if (!gemm && LoweringContext.Source(node.Input(1)) is { Q.IsConstant: false }) return LoweringResult.Refuse("both operands are computed at run time");
         bool transposed = gemm && node.Attributes.Int("transB") != 0;
         int axis = transposed ? 0 : 1;
         if (LoweringContext.FindWeight(node.Input(1), axis, out QuantizedWeight weight) is { } why) return LoweringResult.Refuse(why);
@@ -78,7 +76,105 @@ internal sealed class QuantizeProduct : LoweringRule
     }
 }
 
-/// <summary>What the two layer rules share.</summary>
+/// <summary><c>ConvTranspose(DequantizeLinear(x), DequantizeLinear(w), bias)</c> → QConvTranspose with real output, <c>acc · (sx·sw[o])</c>.</summary>
+/// <remarks>The weight is turned from <c>[C, O/G, k…]</c> to <c>[O, C/G, k…]</c>; scales along its axis 1 hold for every group.</remarks>
+internal sealed class QuantizeTransposedConvolution : LoweringRule
+{
+    public override string Name => "quantize-transposed-convolution";
+
+    public override LoweringResult Apply(Node node, LoweringContext c)
+    {
+        if (!node.Is("ConvTranspose")) return LoweringResult.None;
+        if (LoweringContext.Source(node.Inputs[0]) is not { } source) return LoweringResult.Refuse(LoweringContext.WhyNoSource(node.Inputs[0], "its data"));
+        if (LoweringContext.FindWeight(node.Input(1), 1, out QuantizedWeight weight) is { } why) return LoweringResult.Refuse(why);
+        Tensor w = weight.W.Constant!;
+        int spatial = w.Rank - 2, groups = (int)Math.Clamp(node.Attributes.Int("group", 1), 1, int.MaxValue);
+        if (spatial is < 1 or > 3) return LoweringResult.Refuse($"{spatial} spatial axes");
+        if (node.Inputs[0]!.Type is not { IsConcrete: true } type || type.Rank != w.Rank) return LoweringResult.Refuse("its extents are not known");
+        if (w.Shape[0] % groups != 0) return LoweringResult.Refuse("its groups do not divide its channels");
+        int groupOut = w.Shape[1], channels = groupOut * groups;
+        if (Bias.Real(c, node.Input(2), channels) is not { } bias) return LoweringResult.Refuse("its bias is computed at run time");
+
+        weight = new QuantizedWeight(c.Editor.AddConstant(node.Name + "/turned", c.Options.Weights.Get(w, $"[O, C/G] of {groups} groups", () => Turn(w, groups))),
+            PerGroup(weight.Scales, groups), PerGroup(weight.ZeroPoints, groups));
+        WindowAxis[] axes = ConvolutionGeometry.TransposeAxes(new InferContext(node, [.. node.Inputs.Select(input => input?.Type)], _ => null), type.ConcreteShape().AsSpan(2), w.Shape[2..]);
+        var attributes = new AttributeMap
+        {
+            ["group"] = (long)groups,
+            ["kernel_shape"] = Array.ConvertAll(axes, axis => (long)axis.Kernel),
+            ["strides"] = Array.ConvertAll(axes, axis => (long)axis.Stride),
+            ["dilations"] = Array.ConvertAll(axes, axis => (long)axis.Dilation),
+            ["pads"] = new List<long>([.. axes.Select(axis => (long)axis.PadBegin), .. axes.Select(axis => (long)axis.PadEnd)]).ToArray(),
+            ["output_padding"] = Array.ConvertAll(axes, axis => axis.Output + axis.PadBegin + axis.PadEnd - (axis.Input == 0 ? 0 : (axis.Input - 1L) * axis.Stride + axis.Span)),
+        };
+        float[] multipliers = [.. weight.Scales.Select(scale => source.Grid.Scale * scale)];
+        if (!Bias.Fold(weight, 0, bias, ref multipliers, out int[] integers, out string reason)) return LoweringResult.Refuse(reason);
+        Layers.Describe(attributes, source.Grid, weight, multipliers);
+        Value? biasValue = integers.Length == 0 ? null : c.Editor.AddConstant(node.Name + "/bias", Tensor.Create(integers, integers.Length));
+        c.Replace(node.Output, c.Add(QConvTranspose.Type, [c.Bytes(source), weight.W, biasValue], attributes, node, node.Output.Type, [node]));
+        return LoweringResult.Done;
+    }
+
+    /// <summary><c>[C, O/G, taps]</c> → <c>[O, C/G, taps]</c>.</summary>
+    private static Tensor Turn(Tensor w, int groups)
+    {
+        int[] shape = w.Shape.ToArray();
+        int groupIn = shape[0] / groups, groupOut = shape[1], taps = Tensor.CountElements(shape[2..]);
+        (shape[0], shape[1]) = (groupOut * groups, groupIn);
+        var turned = new Tensor(w.Type, shape);
+        ReadOnlySpan<byte> from = w.Span<byte>();
+        Span<byte> to = turned.Span<byte>();
+        for (int o = 0; o < groupOut * groups; o++)
+            for (int i = 0; i < groupIn; i++)
+                from.Slice(((o / groupOut * groupIn + i) * groupOut + o % groupOut) * taps, taps).CopyTo(to[((o * groupIn + i) * taps)..]);
+        return turned;
+    }
+
+    private static T[] PerGroup<T>(T[] values, int groups) => values.Length <= 1 ? values : [.. Enumerable.Repeat(values, groups).SelectMany(one => one)];
+}
+
+/// <summary><c>MatMul</c>, or <c>Gemm</c> with an untransposed A, of two dequantized operands of which B is no constant matrix → QMatMul with real output, <c>acc · (α·sa·sb)</c>.</summary>
+/// <remarks>Batched products and both products of attention; an operand may be a per-tensor constant.</remarks>
+internal sealed class QuantizeComputedProduct : LoweringRule
+{
+    public override string Name => "quantize-computed-product";
+
+    /// <summary>Whether the node's B is computed at run time, or constant but no matrix, so that <see cref="QuantizeProduct"/> has nothing to pack.</summary>
+    public static bool IsCase(Node node) =>
+        (node.Is("MatMul") || node.Is("Gemm")) && LoweringContext.Source(node.Input(1)) is { } b && (!b.Q.IsConstant || b.Q.Constant!.Rank != 2 || LoweringContext.Source(node.Input(0)) is { Q.IsConstant: true });
+
+    public override LoweringResult Apply(Node node, LoweringContext c)
+    {
+        if (!IsCase(node)) return LoweringResult.None;
+        if (LoweringContext.Source(node.Inputs[0]) is not { } a) return LoweringResult.Refuse(LoweringContext.WhyNoSource(node.Inputs[0], "its left operand"));
+        QuantizedSource b = LoweringContext.Source(node.Input(1))!.Value;
+        bool gemm = node.Is("Gemm");
+        if (a.Q.Type.Rank < 2 || b.Q.Type.Rank < 2) return LoweringResult.Refuse("an operand has fewer than two axes, or how many is not known");
+        if (gemm && node.Attributes.Int("transA") != 0) return LoweringResult.Refuse("its data is transposed");
+        float alpha = gemm ? node.Attributes.Float("alpha", 1) : 1, beta = gemm ? node.Attributes.Float("beta", 1) : 1;
+        if (!float.IsFinite(alpha) || alpha == 0) return LoweringResult.Refuse($"alpha is {alpha}");
+        var attributes = new AttributeMap();
+        bool transposed = gemm && node.Attributes.Int("transB") != 0;
+        if (transposed) attributes["transB"] = 1L;
+        double[]? bias = [];
+        if (gemm && node.Input(2) is { } addend)
+        {
+            Dim columns = b.Q.Type.Shape!.Value[^(transposed ? 2 : 1)];
+            if (!columns.IsKnown || Bias.Real(c, addend, (int)columns.Value) is not { } real) return LoweringResult.Refuse("its bias is computed at run time, or is not one number per column");
+            bias = Array.ConvertAll(real, number => number * beta);
+        }
+        float scale = a.Grid.Scale * b.Grid.Scale;
+        float[] multipliers = [alpha == 1 ? scale : alpha * scale];
+        if (!Bias.Fold(new QuantizedWeight(b.Q, [], []), 0, bias, ref multipliers, out int[] integers, out string reason)) return LoweringResult.Refuse(reason);
+        Layers.Describe(attributes, a.Grid, default(QuantizedWeight) with { ZeroPoints = [] }, multipliers);
+        attributes["b_zero_point"] = (long)b.Grid.ZeroPoint;
+        Value? biasValue = integers.Length == 0 ? null : c.Editor.AddConstant(node.Name + "/bias", Tensor.Create(integers, integers.Length));
+        c.Replace(node.Output, c.Add(QMatMul.Type, [c.Bytes(a), c.Bytes(b), biasValue], attributes, node, node.Output.Type, [node]));
+        return LoweringResult.Done;
+    }
+}
+
+/// <summary>What the layer rules share.</summary>
 internal static class Layers
 {
     /// <summary>Attributes of a layer with real output.</summary>
@@ -110,21 +206,24 @@ internal static class Layers
         return null;
     }
 
-    /// <summary>Output channels of a layer.</summary>
+    /// <summary>Output channels of a layer; −1 while they are not known.</summary>
     public static int Channels(Node layer)
     {
-        Tensor w = layer.Inputs[1]!.Constant!;
-        return w.Shape[LoweringContext.IsLowered(layer, "QGemm") && layer.Attributes.Int("transB") == 0 ? 1 : 0];
+        if (LoweringContext.IsLowered(layer, QMatMul.Type)) return layer.Output.Type.Shape is { Length: > 0 } y && y[^1].IsKnown ? (int)y[^1].Value : -1;
+        return layer.Inputs[1]!.Constant!.Shape[WeightAxis(layer)];
     }
 
+    /// <summary>The axis of output channels in a layer's constant weight.</summary>
+    public static int WeightAxis(Node layer) => LoweringContext.IsLowered(layer, "QGemm") && layer.Attributes.Int("transB") == 0 ? 1 : 0;
+
     /// <summary>The axis of output channels in the layer's output while it is lowered: 1 for images, the last for products.</summary>
-    public static int ChannelAxis(Node layer) => LoweringContext.IsLowered(layer, "QConv") ? 1 : layer.Output.Type.Rank - 1;
+    public static int ChannelAxis(Node layer) => LoweringContext.IsLowered(layer, "QConv") || LoweringContext.IsLowered(layer, QConvTranspose.Type) ? 1 : layer.Output.Type.Rank - 1;
 
     /// <summary>One number per output channel from a constant that broadcasts along all other axes of the layer's output, or null.</summary>
     public static float[]? PerChannel(Node layer, Tensor constant)
     {
         int rank = layer.Output.Type.Rank, channels = Channels(layer);
-        if (rank < 0 || constant.Rank > rank) return null;
+        if (rank < 0 || channels < 0 || constant.Rank > rank) return null;
         int axis = ChannelAxis(layer) - (rank - constant.Rank);
         for (int i = 0; i < constant.Rank; i++)
             if (constant.Shape[i] != 1 && (i != axis || constant.Shape[i] != channels)) return null;
@@ -223,7 +322,7 @@ internal static class Bias
     /// <summary>Whether every weight of output channel <paramref name="o"/> is its zero point.</summary>
     private static bool IsDead(QuantizedWeight weight, int axis, int o)
     {
-        Tensor w = weight.W.Constant!;
+        if (weight.W.Constant is not { } w) return false;   // a computed operand has no dead channel
         int zero = weight.ZeroPoints.Length == 0 ? 0 : weight.ZeroPoints[weight.ZeroPoints.Length == 1 ? 0 : o];
         int inner = 1;
         for (int i = axis + 1; i < w.Rank; i++) inner *= w.Shape[i];

@@ -49,7 +49,11 @@ internal sealed class ExpandQOperator : LoweringRule
     private static LoweringResult MatMul(Node node, LoweringContext c)
     {
         if (!IsScalarGrid(node, 1, 2) || !IsScalarGrid(node, 6, 7)) return LoweringResult.Refuse("its scales are computed at run time or not per tensor");
-        if (node.Inputs[3]?.Constant is not { Rank: 2 } w || node.Inputs[4]?.Constant is not { } scale || node.Inputs[5]?.Constant is not { } zero) return LoweringResult.Refuse("both operands are computed at run time");
+        if (node.Inputs[3]?.Constant is not { Rank: 2 } w || node.Inputs[4]?.Constant is not { } scale || node.Inputs[5]?.Constant is not { } zero)
+        {
+            if (!IsScalarGrid(node, 4, 5) || node.Inputs[0]?.Type.Rank < 2 || node.Inputs[3]?.Type.Rank < 2) return LoweringResult.Refuse("both operands are computed at run time, and their parameters are not one number each");
+            return Finish(c, node, "MatMul", [Dequantize(c, node, 0, 1, 2), Dequantize(c, node, 3, 4, 5)], [], 6, 7);
+        }
         if (node.Inputs[0]!.IsConstant) return LoweringResult.None;
         return Finish(c, node, "MatMul", [Dequantize(c, node, 0, 1, 2), DequantizeChannels(c, node, w, scale, zero, axis: 1)], [], 6, 7);
     }

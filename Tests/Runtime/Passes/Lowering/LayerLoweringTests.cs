@@ -188,8 +188,10 @@ internal sealed class LayerLoweringTests
         ("its data is quantized per axis", graph => graph.Output(graph.Node("Conv", [PerAxis(graph), graph.Weight(0, [0.1f], DataType.Int8, 0, 4, 3, 3, 3)]))),
         ("its data is uint16", graph => graph.Output(graph.Node("Conv", [Wide(graph), graph.Weight(0, [0.1f], DataType.Int8, 0, 4, 3, 3, 3)]))),
         ("not along its output channels", graph => graph.Output(graph.Node("Conv", [graph.Fake(graph.Input(1, 1, 3, 5, 5), 0.1f, 3), graph.Weight(1, [0.1f, 0.2f, 0.3f], DataType.Int8, 0, 4, 3, 3, 3)]))),
-        ("both operands are computed at run time", graph => graph.Output(graph.Node("MatMul", [graph.Fake(graph.Input(1, 4, 4), 0.1f, 3), graph.Fake(graph.Input(1, 4, 4), 0.1f, 3)]))),
-        ("transposed convolution runs in float", graph => graph.Output(graph.Node("ConvTranspose", [graph.Fake(graph.Input(1, 1, 3, 5, 5), 0.1f, 3), graph.Weight(1, [0.1f], DataType.Int8, 0, 3, 4, 3, 3)]))),
+        ("its left operand is not quantized", graph => graph.Output(graph.Node("MatMul", [graph.Input(1, 4, 4), graph.Fake(graph.Input(1, 4, 4), 0.1f, 3)]))),
+        ("fewer than two axes", graph => graph.Output(graph.Node("MatMul", [graph.Fake(graph.Input(1, 4), 0.1f, 3), graph.Fake(graph.Input(1, 4, 4), 0.1f, 3)]))),
+        ("the weight is computed at run time", graph => graph.Output(graph.Node("ConvTranspose", [graph.Fake(graph.Input(1, 1, 3, 5, 5), 0.1f, 3), graph.Fake(graph.Input(1, 3, 4, 3, 3), 0.1f, 3)]))),
+        ("its data is not quantized", graph => graph.Output(graph.Node("ConvTranspose", [graph.Input(1, 1, 3, 5, 5), graph.Weight(1, [0.1f], DataType.Int8, 0, 3, 4, 3, 3)]))),
         ("its result is not quantized", graph => graph.Output(graph.Node("Add", [graph.Fake(graph.Input(1, 4, 4), 0.1f, 3), graph.Fake(graph.Input(1, 4, 4), 0.2f, 3)]))),
         ("Softmax has no integer form", graph => graph.Output(graph.Node("Softmax", [graph.Fake(graph.Input(1, 4, 4), 0.1f, 3)]))),
     ];
