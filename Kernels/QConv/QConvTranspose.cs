@@ -125,7 +125,7 @@ internal sealed unsafe class QConvTranspose
         }
         int bytes = shape.GroupInChannels * weights.Kernel.ElementBytes;
         _padRow = new AlignedBuffer(bytes + Slack);
-        if (weights.Kernel.Packing == QGemmPacking.Bytes) _padRow.Span<byte>(0, shape.GroupInChannels).Fill((byte)zeroPoint);
+        if (weights.Kernel.Packing != QGemmPacking.Words) _padRow.Span<byte>(0, shape.GroupInChannels).Fill((byte)zeroPoint);
         else _padRow.Span<short>(0, shape.GroupInChannels).Fill((short)zeroPoint);
     }
 
@@ -156,7 +156,7 @@ internal sealed unsafe class QConvTranspose
     public long MultiplyAccumulates => (long)_shape.Batch * _shape.InputPixels * _shape.InChannels * _shape.GroupOutChannels * _shape.Taps;
 
     /// <summary>x is read where it lies: its bytes are what the tile wants, and a tap's last group ends inside the next pixel or channel.</summary>
-    private bool ReadsInPlace => _weights.Kernel.Packing == QGemmPacking.Bytes && _shape.GroupInChannels % _weights.Kernel.Kr == 0;
+    private bool ReadsInPlace => _weights.Kernel.Packing != QGemmPacking.Words && _shape.GroupInChannels % _weights.Kernel.Kr == 0;
 
     private long CopyBytes => ReadsInPlace ? 0 : Align((long)_shape.Batch * _shape.InputPixels * _shape.InChannels * _weights.Kernel.ElementBytes + Slack);
 

@@ -107,9 +107,11 @@ internal sealed unsafe class QGemmWeights
     /// <summary>Room for a B that is known only at run time, to be filled by <see cref="Fill"/>; until then it counts as having zero points, so that scratch space is large enough for any.</summary>
     /// <param name="k">K.</param>
     /// <param name="n">N.</param>
-    /// <param name="kernel">The kernel that will read it.</param>
+    /// <param name="kernel">The kernel that will read it; none that needs a proof of its weights.</param>
+    /// <exception cref="ArgumentException">The kernel needs a proof.</exception>
     public static QGemmWeights Create(int k, int n, QGemmKernel kernel)
     {
+        if (kernel.Packing == QGemmPacking.Pairs) throw new ArgumentException($"{kernel.Name} needs a proof of its weights, which are not known", nameof(kernel));
         ArgumentOutOfRangeException.ThrowIfNegative(k);
         ArgumentOutOfRangeException.ThrowIfNegative(n);
         return new QGemmWeights(kernel, n, 1, k, [1], 0);
@@ -133,7 +135,7 @@ internal sealed unsafe class QGemmWeights
             for (int panel = 0; panel < Panels; panel++)
             {
                 int first = panel * nr, count = Math.Min(nr, n - first);
-                byte* packed = Pointer + (long)panel * PanelBytes;
+                byte* packed = Panel(panel);
                 int* sums = ColumnSums + first;
                 if (transposed) FillColumns(source + (long)first * k, packed, sums, count, flip);
                 else FillRows(source + first, packed, sums, count, flip);

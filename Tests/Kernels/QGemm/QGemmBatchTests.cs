@@ -14,6 +14,9 @@ internal sealed class QGemmBatchTests(QGemmKernel kernel)
     public void IgnoreIfUnsupported()
     {
         if ((kernel.Requires & ~CpuInfo.Detected) != 0) Assert.Ignore($"{kernel.Name} needs {kernel.Requires}");
+        if (kernel.Packing != QGemmPacking.Pairs) return;
+        Assert.Throws<ArgumentException>(() => QGemmBatch.Create(1, 1, 1, [0], [0], false, QEpilogue.ToInt32(1), CpuInfo.Detected, kernel));
+        Assert.Ignore($"{kernel.Name} needs a proof of its weights and was refused");
     }
 
     [Test]
