@@ -9,6 +9,7 @@ internal static partial class OperatorTable
         new DynamicQuantizeLinear(),
         new QLinearConv(),
         new ConvInteger(),
+        new OctetConvInteger(),
         new QLinearMatMul(),
         new MatMulInteger(),
     ];

@@ -1,23 +1,18 @@
 using System.Numerics;
 using System.Runtime.InteropServices;
 using Octet.Kernels.Geometry;
-using Octet.Kernels.QConv;
-using Octet.Kernels.Requantize;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Tensors;
 
 namespace Octet.Runtime.Operators;
 
 /// <summary>Integer convolution in ONNX's own layout with zero points that may be computed at run time: <c>acc = Σ (x − zx)·(w − zw[o])</c>; padding adds nothing.</summary>
-/// <remarks>
-/// With constant weights the packed kernels run on a channels-last copy of x whose padding is written out as zx, as if zx were 0; the term of zx follows:
-/// <code>Σ (x − zx)·(w − zw) = Σ x·(w − zw) − zx·Σ (w − zw)</code>
-/// </remarks>
+/// <remarks>Constant weights run on the packed kernels, see <see cref="PackedIntegerConvolution"/>.</remarks>
 internal sealed class IntegerConvolution
 {
     private readonly int _x, _w, _xZero, _wZero, _wZeroCount;
     private readonly bool _xSigned, _wSigned;
-    private Packed? _packed;
+    private PackedIntegerConvolution? _packed;
 
     private IntegerConvolution(ConvShape shape, int x, int w, int xZero, int wZero, int wZeroCount, bool xSigned, bool wSigned)
     {
@@ -68,7 +63,7 @@ internal sealed class IntegerConvolution
         var convolution = new IntegerConvolution(shape, x, w, xZero, wZero, OperandParameters.Count(c, wZero, shape.OutChannels, "a zero point of w"),
             c.Element(x) == DataType.Int8, c.Element(w) == DataType.Int8);
         bool wZeroKnown = wZero < 0 || !c.Has(wZero) || c.Constant(wZero) is not null;
-        if (c.Constant(w) is { } weights && wZeroKnown && convolution.Length > 0) convolution._packed = Packed.Create(c, shape, weights, wZero < 0 ? null : c.Constant(wZero));
+        if (c.Constant(w) is { } weights && wZeroKnown && convolution.Length > 0) convolution._packed = new PackedIntegerConvolution(c, shape, weights, wZero < 0 || c.Constant(wZero) is not { } zeros ? [] : Array.ConvertAll(zeros.ToInt64Array(), zero => (int)zero));
         return convolution;
     }
 
@@ -83,7 +78,7 @@ internal sealed class IntegerConvolution
         {
             Span<int> one = stackalloc int[1];
             int zero = OperandParameters.Read(c, _xZero, one)[0];
-            _packed.Run(c, c.Input<byte>(_x), _xSigned ? (byte)0x80 : (byte)0, zero + (_xSigned ? 128 : 0), acc, scratch);
+            ChannelsFirst(_packed.Sums(c, c.Input<byte>(_x), channelsLast: false, _xSigned, zero, scratch), _packed.ZeroTerms, _packed.ZeroPoint(_xSigned, zero), acc);
             return;
         }
         int xZero = OperandParameters.Read(c, _xZero, work[..1])[0];
@@ -92,6 +87,21 @@ internal sealed class IntegerConvolution
         else if (_xSigned) Convolve(c.Input<sbyte>(_x), c.Input<byte>(_w), xZero, wZero, acc);
         else if (_wSigned) Convolve(c.Input<byte>(_x), c.Input<sbyte>(_w), xZero, wZero, acc);
         else Convolve(c.Input<byte>(_x), c.Input<byte>(_w), xZero, wZero, acc);
+    }
+
+    /// <summary>Takes the term of the data's zero point away and brings <c>[N, pixels, O]</c> to <c>[N, O, pixels]</c>.</summary>
+    private void ChannelsFirst(ReadOnlySpan<int> sums, ReadOnlySpan<int> weightSums, int zero, Span<int> acc)
+    {
+        int pixels = Shape.OutputPixels, channels = Shape.OutChannels;
+        for (int n = 0; n < Shape.Batch; n++)
+        {
+            for (int o = 0; o < channels; o++)
+            {
+                Span<int> to = acc.Slice((n * channels + o) * pixels, pixels);
+                int correction = unchecked(zero * weightSums[o]), from = n * pixels * channels + o;
+                for (int i = 0; i < to.Length; i++, from += channels) to[i] = unchecked(sums[from] - correction);
+            }
+        }
     }
 
     private void Convolve<TX, TW>(ReadOnlySpan<TX> x, ReadOnlySpan<TW> w, int xZero, ReadOnlySpan<int> wZero, Span<int> acc)
@@ -144,86 +154,5 @@ internal sealed class IntegerConvolution
             }
         }
         return sum;
-    }
-
-    /// <summary>Constant weights, packed for the kernels.</summary>
-    private sealed class Packed
-    {
-        private readonly ConvShape _shape;
-        private readonly int[] _weightSums;
-        private readonly int _copyBytes, _accBytes;
-
-        private Packed(ConvShape shape, ConvShape padded, QConvolution convolution, int[] weightSums, int workers)
-        {
-            (_shape, Convolution, _weightSums) = (shape, convolution, weightSums);
-            _copyBytes = Aligned(checked(padded.Batch * padded.InputPixels * padded.InChannels));
-            _accBytes = Aligned(checked(padded.Batch * padded.OutputPixels * padded.OutChannels * sizeof(int)));
-            ScratchBytes = checked(_copyBytes + _accBytes + convolution.ScratchBytes(workers));
-        }
-
-        public QConvolution Convolution { get; }
-
-        public int ScratchBytes { get; }
-
-        public static Packed Create(PlanContext c, ConvShape shape, Tensor w, Tensor? zeroPoints)
-        {
-            ConvShape padded = shape with { D = WithoutPads(shape.D), H = WithoutPads(shape.H), W = WithoutPads(shape.W) };
-            int[] zeros = zeroPoints is null ? [] : Array.ConvertAll(zeroPoints.ToInt64Array(), zero => (int)zero);
-            if (zeros.All(zero => zero == 0)) zeros = [];
-            QConvChoice choice = QConvChoice.For(padded, c.Cpu, c.IntegerWinograd);
-            string key = $"QConv {choice.Key} groups {shape.Groups} zero points {string.Join(",", zeros)}";
-            QConvWeights packed = c.Share(w, key, () => w.Type == DataType.Int8
-                ? QConvWeights.Pack(padded, w.Span<sbyte>(), zeros, choice)
-                : QConvWeights.Pack(padded, w.Span<byte>(), zeros, choice));
-            var sums = new int[shape.OutChannels];
-            int filter = w.Length / shape.OutChannels;
-            for (int i = 0; i < w.Length; i++)
-            {
-                int o = i / filter, zero = zeros.Length == 0 ? 0 : zeros[zeros.Length == 1 ? 0 : o];
-                sums[o] += (w.Type == DataType.Int8 ? w.Span<sbyte>()[i] : w.Span<byte>()[i]) - zero;
-            }
-            return new Packed(shape, padded, QConvolution.Create(padded, packed, 0, QEpilogue.ToInt32(shape.OutChannels)), sums, c.Workers);
-        }
-
-        public void Run(StepContext c, ReadOnlySpan<byte> x, byte flip, int zero, Span<int> acc, Span<byte> scratch)
-        {
-            Span<byte> copy = scratch[.._copyBytes];
-            Span<int> sums = MemoryMarshal.Cast<byte, int>(scratch.Slice(_copyBytes, _accBytes));
-            CopyPadded(x, flip, (byte)zero, copy);
-            Convolution.Run(copy, default, scratch.Slice(_copyBytes, _accBytes), scratch[(_copyBytes + _accBytes)..], c.Parallel);
-            int pixels = _shape.OutputPixels, channels = _shape.OutChannels;
-            for (int n = 0; n < _shape.Batch; n++)
-            {
-                for (int o = 0; o < channels; o++)
-                {
-                    Span<int> to = acc.Slice((n * channels + o) * pixels, pixels);
-                    int correction = unchecked(zero * _weightSums[o]), from = n * pixels * channels + o;
-                    for (int i = 0; i < to.Length; i++, from += channels) to[i] = unchecked(sums[from] - correction);
-                }
-            }
-        }
-
-        /// <summary><c>[N, C, D, H, W]</c> → <c>[N, D + pads, H + pads, W + pads, C]</c>, bytes XOR <paramref name="flip"/>, padding <paramref name="fill"/>.</summary>
-        private void CopyPadded(ReadOnlySpan<byte> x, byte flip, byte fill, Span<byte> copy)
-        {
-            ConvShape s = _shape;
-            int depth = s.D.Input + s.D.PadBegin + s.D.PadEnd, height = s.H.Input + s.H.PadBegin + s.H.PadEnd, width = s.W.Input + s.W.PadBegin + s.W.PadEnd;
-            if (depth != s.D.Input || height != s.H.Input || width != s.W.Input) copy.Fill(fill);
-            for (int n = 0; n < s.Batch; n++)
-                for (int d = 0; d < s.D.Input; d++)
-                    for (int h = 0; h < s.H.Input; h++)
-                    {
-                        int row = (((n * depth + d + s.D.PadBegin) * height + h + s.H.PadBegin) * width + s.W.PadBegin) * s.InChannels;
-                        for (int channel = 0; channel < s.InChannels; channel++)
-                        {
-                            ReadOnlySpan<byte> from = x.Slice((((n * s.InChannels + channel) * s.D.Input + d) * s.H.Input + h) * s.W.Input, s.W.Input);
-                            for (int i = 0, to = row + channel; i < from.Length; i++, to += s.InChannels) copy[to] = (byte)(from[i] ^ flip);
-                        }
-                    }
-        }
-
-        private static WindowAxis WithoutPads(WindowAxis axis) => axis with { Input = axis.Input + axis.PadBegin + axis.PadEnd, PadBegin = 0, PadEnd = 0 };
-
-        private static int Aligned(int bytes) => (bytes + 63) & ~63;
     }
 }

@@ -7,7 +7,7 @@ namespace Octet.Runtime.Passes;
 /// <summary>An activation of a convolution's or product's result → the activation of its epilogue.</summary>
 internal sealed class FuseActivation : RewriteRule
 {
-    internal const string Producers = "octet.Conv|octet.ConvTranspose|octet.Gemm";
+    internal const string Producers = "octet.Conv|octet.ConvTranspose|octet.Gemm|octet.ConvInteger";
 
     private const string Activations = "Relu|Clip|LeakyRelu|ThresholdedRelu|Sigmoid|Tanh|HardSigmoid|HardSwish|Gelu|Swish|Elu|Celu|Softplus|Softsign|Mish|Abs|Sqrt|Exp"
         + "|octet.Activation|com.microsoft.Gelu|com.microsoft.QuickGelu|com.microsoft.FastGelu";

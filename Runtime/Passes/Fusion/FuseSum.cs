@@ -24,7 +24,8 @@ internal sealed class FuseSum : RewriteRule
         if (!other.Type.IsConcrete || !other.Type.Equals(producer.Output.Type) || !other.Type.Equals(result.Type)) return RewriteResult.Refuse($"the other side is {other.Type}, the result {producer.Output.Type}");
         AttributeMap attributes = producer.Attributes.Copy();
         if (attributes.Contains("activation")) attributes["activation_first"] = 1L;
-        editor.Fuse(match, producer, producer.OperatorType, [producer.Input(0), producer.Input(1), producer.Input(2), other], attributes, Operator.OctetDomain);
+        Value?[] inputs = [producer.Input(0), producer.Input(1), producer.Input(2), other, .. producer.Inputs.Skip(Sum + 1)];
+        editor.Fuse(match, producer, producer.OperatorType, inputs, attributes, Operator.OctetDomain);
         return RewriteResult.Done;
     }
 }

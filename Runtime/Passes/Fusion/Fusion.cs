@@ -35,6 +35,8 @@ internal static class Fusions
         new PlanConv(),
         new PlanConvTranspose(),
         new PlanFusedConv(),
+        new PlanConvInteger(),
+        new FuseBiasIntoConvInteger(),
         new PlanGemm(),
         new PlanMatMul(),
         new FuseBiasIntoProduct(),

@@ -14,7 +14,7 @@ internal static class ChannelsLastForms
     public static void Convert(Node node, GraphEditor editor)
     {
         if (node.Input(0) is not { Type: { IsConcrete: true, Rank: >= 3 and <= 5 } type }) return;
-        bool convolution = node.Domain == Operator.OctetDomain && node.OperatorType is "Conv" or "ConvTranspose" && node.Attributes.Int("channels_last") == 0;
+        bool convolution = node.Domain == Operator.OctetDomain && node.OperatorType is "Conv" or "ConvTranspose" or "ConvInteger" && node.Attributes.Int("channels_last") == 0;
         bool pool = node.Domain.Length == 0 && (node.OperatorType switch
         {
             "MaxPool" => type.Element is DataType.Float32 or DataType.UInt8 && node.Outputs.Skip(1).All(output => output is null || (output.Uses.Count == 0 && !output.IsGraphOutput)),

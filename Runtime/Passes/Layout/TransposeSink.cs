@@ -40,6 +40,7 @@ internal static class TransposeSink
         if (Reductions.Contains(type)) return ThroughReduction(node, editor, order);
         return type switch
         {
+            "DynamicQuantizeLinear" => ThroughRangeQuantization(node, editor, order),
             "Concat" => ThroughConcat(node, editor, order),
             "Split" => ThroughSplit(node, editor, order),
             "Softmax" or "LogSoftmax" or "Hardmax" => node.Opset >= 13 && Through(node, editor, order, 1, () => PermuteAxis(node, editor, order, -1)),
@@ -87,6 +88,15 @@ internal static class TransposeSink
         }
         adapt?.Invoke();
         RestoreOutputs(node, editor, order);
+        return true;
+    }
+
+    /// <summary>One scale for all elements, so only output 0 is an image.</summary>
+    private static bool ThroughRangeQuantization(Node node, GraphEditor editor, int[] order)
+    {
+        if (node.Outputs[0] is not { Type.IsConcrete: true } y || y.Type.Rank != order.Length || !CanPermute(node.Inputs[0]!, order, Permutation.Inverse(order), node)) return false;
+        editor.SetInput(node, 0, Permuted(node.Inputs[0]!, order, Permutation.Inverse(order), node, editor));
+        Layout.Restore(editor, y, order);
         return true;
     }
 
