@@ -29,6 +29,11 @@ internal static class Marker
                 : row.Refuse?.Invoke(node) is { } refusal ? new Mark(null, refusal)
                 : new Mark(row, row.Role == Role.Must ? "convolutions and matrix products are always quantized" : "mode full: it has an integer form");
         }
+        if (options.Calibration == CalibrationMode.None)
+        {
+            foreach ((Node node, Mark mark) in marks.ToArray())
+                if (mark.Operator is { Role: Role.Support }) marks[node] = new Mark(null, "without calibration only convolutions, products and recurrent layers are quantized, what they read by its range at run time");
+        }
         if (options.Mode == QuantizeMode.Smart) KeepBetween(marks);
         return marks;
     }

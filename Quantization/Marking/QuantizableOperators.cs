@@ -28,8 +28,9 @@ internal enum Grid
 /// <param name="DataInputs">Positions of the quantized inputs; null for all.</param>
 /// <param name="Weight">Position of the weight input, or −1.</param>
 /// <param name="Bias">Position of the bias input, or −1.</param>
+/// <param name="SecondWeight">Position of a second weight (the recurrent one), or −1.</param>
 /// <param name="Refuse">Why a particular node has no integer form after all; null where it has.</param>
-internal sealed record QuantizableOperator(string Type, Role Role, Grid Grid, int[]? DataInputs, int Weight = -1, int Bias = -1, Func<Node, string?>? Refuse = null);
+internal sealed record QuantizableOperator(string Type, Role Role, Grid Grid, int[]? DataInputs, int Weight = -1, int Bias = -1, Func<Node, string?>? Refuse = null, int SecondWeight = -1);
 
 /// <summary>The operators that have an integer form: one row each.</summary>
 internal static class QuantizableOperators
@@ -44,6 +45,21 @@ internal static class QuantizableOperators
         new("Gemm", Role.Must, Grid.Own, First, Weight: 1, Bias: 2, Refuse: PlainGemm),
         new("MatMul", Role.Must, Grid.Own, [0, 1], Weight: 1, Refuse: ProductOfMatrices),
 
+        new("LSTM", Role.Must, Grid.Own, [], Weight: 1, SecondWeight: 2, Refuse: RecurrentWeights),
+        new("GRU", Role.Must, Grid.Own, [], Weight: 1, SecondWeight: 2, Refuse: RecurrentWeights),
+        new("RNN", Role.Must, Grid.Own, [], Weight: 1, SecondWeight: 2, Refuse: RecurrentWeights),
+
+        new("Sub", Role.Support, Grid.Own, [0, 1], Refuse: AllFloat),
+        new("Div", Role.Support, Grid.Own, [0, 1], Refuse: AllFloat),
+        new("BatchNormalization", Role.Support, Grid.Own, First, Refuse: ConstantNormalization),
+        new("PRelu", Role.Support, Grid.Own, First, Refuse: node => node.Input(1)?.IsConstant == true ? null : "its slope is computed at run time"),
+        new("ReduceMean", Role.Support, Grid.Own, First, Refuse: node => node.Input(1) is { IsConstant: false } ? "its axes are computed at run time" : null),
+        new("Gather", Role.Support, Grid.Same, First, Refuse: FloatData),
+        new("GatherND", Role.Support, Grid.Same, First, Refuse: FloatData),
+        new("GatherElements", Role.Support, Grid.Same, First, Refuse: FloatData),
+        new("Pad", Role.Support, Grid.Same, First, Refuse: ZeroPadding),
+        new("Expand", Role.Support, Grid.Same, First, Refuse: FloatData),
+        new("Tile", Role.Support, Grid.Same, First, Refuse: FloatData),
         new("Add", Role.Support, Grid.Own, [0, 1], Refuse: AllFloat),
         new("Mul", Role.Support, Grid.Own, [0, 1], Refuse: AllFloat),
         new("AveragePool", Role.Support, Grid.Own, First),
@@ -80,6 +96,12 @@ internal static class QuantizableOperators
         new("Exp", Role.Support, Grid.Own, First),
         new("Sqrt", Role.Support, Grid.Own, First),
         new("Abs", Role.Support, Grid.Own, First),
+        new("Neg", Role.Support, Grid.Own, First),
+        new("Log", Role.Support, Grid.Own, First),
+        new("Pow", Role.Support, Grid.Own, First, Refuse: node => node.Input(1)?.Constant is { Length: 1, Type: DataType.Float32 } ? null : "its exponent is not one float32 constant"),
+        new("ThresholdedRelu", Role.Support, Grid.Own, First),
+        new("Shrink", Role.Support, Grid.Own, First),
+        new("Swish", Role.Support, Grid.Own, First),
     ];
 
     private static readonly Dictionary<string, QuantizableOperator> ByType = All.ToDictionary(row => row.Type, StringComparer.Ordinal);
@@ -112,6 +134,19 @@ internal static class QuantizableOperators
         }
         return node.Inputs.All(input => input?.IsConstant != false) ? "all its inputs are constant" : null;
     }
+
+    private static string? RecurrentWeights(Node node) =>
+        node.Input(1)?.Constant is not { Type: DataType.Float32 } || node.Input(2)?.Constant is not { Type: DataType.Float32 } ? "its weights are not float32 constants"
+        : node.Attributes.Int("layout") != 0 ? "its batch comes first" : null;
+
+    private static string? ConstantNormalization(Node node) =>
+        node.Outputs.Count(output => output is not null) != 1 || node.Attributes.Int("training_mode") != 0 ? "it is in training mode"
+        : node.Inputs.Skip(1).Any(input => input is not { Constant.Type: DataType.Float32 }) ? "its parameters are not float32 constants" : null;
+
+    private static string? FloatData(Node node) => node.Input(0)?.Type.Element is DataType.Float32 or DataType.Undefined ? null : $"its data is {node.Input(0)?.Type.Element.Name()}";
+
+    private static string? ZeroPadding(Node node) =>
+        FloatData(node) ?? (node.Attributes.String("mode", "constant") != "constant" || node.Input(2) is null || node.Input(2)!.Constant is { Length: 1 } value && value.ToFloat32Array()[0] == 0 ? null : "its padding is not zero");
 
     private static string? ConstantBounds(Node node) =>
         (node.Input(1)?.IsConstant ?? true) && (node.Input(2)?.IsConstant ?? true) ? null : "its bounds are computed at run time";

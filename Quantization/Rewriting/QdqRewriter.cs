@@ -61,22 +61,21 @@ internal sealed class QdqRewriter
     private static bool IsMergedActivation(Node node, Dictionary<Node, Marker.Mark> marks) =>
         marks[node].Operator is { Type: "Relu" or "Clip" }
         && node.Inputs[0] is { Producer: { } producer } value && value.SingleUse is not null
-        && marks.TryGetValue(producer, out Marker.Mark mark) && mark.Operator is { Type: "Conv" or "ConvTranspose" or "Gemm" or "MatMul" or "Add" or "Mul" };
+        && marks.TryGetValue(producer, out Marker.Mark mark) && mark.Operator is { Type: "Conv" or "ConvTranspose" or "Gemm" or "MatMul" or "Add" or "Sub" or "Mul" or "Div" or "BatchNormalization" };
 
     private void Run(IReadOnlyDictionary<string, CalibrationRange>? ranges)
     {
-        IReadOnlyList<Value> activations = Activations(_graph, _marks);
         if (ranges is null)
         {
-            foreach (Value value in activations) QuantizeAtRunTime(value);
+            new RunTimeRewriter(_editor, _options.Granularity).Run(_marks, node => QuantizeWeights(node, _marks[node].Operator!));
+            _editor.Sort();
+            RemoveUnread();
+            return;
         }
-        else
+        foreach ((Value value, GridParameters grid) in Grids(Activations(_graph, _marks), ranges))
         {
-            foreach ((Value value, GridParameters grid) in Grids(activations, ranges))
-            {
-                _quantized[value] = Quantize(value, grid);
-                RemoveRedundantClip(value, grid);
-            }
+            _quantized[value] = Quantize(value, grid);
+            RemoveRedundantClip(value, grid);
         }
 
         foreach (Node node in _graph.Nodes.ToArray())
@@ -89,7 +88,7 @@ internal sealed class QdqRewriter
                 if (input.IsConstant) _editor.SetInput(node, i, QuantizeConstant(input));
                 else if (_quantized.TryGetValue(input, out Value? dequantized)) _editor.SetInput(node, i, dequantized);
             }
-            if (row.Weight >= 0 && node.Input(row.Weight) is { IsConstant: true }) QuantizeWeight(node, row);
+            QuantizeWeights(node, row);
         }
         RedirectFloatReaders();
         foreach (Node clip in _redundant)
@@ -189,15 +188,6 @@ internal sealed class QdqRewriter
         return Made("DequantizeLinear", [quantized, scale, zeroPoint], value.Name + "/dequantized", value.Type);
     }
 
-    private void QuantizeAtRunTime(Value value)
-    {
-        Value quantized = _editor.AddValue(value.Name + "/quantized", value.Type with { Element = DataType.UInt8 });
-        Value scale = _editor.AddValue(value.Name + "/scale", new TensorType(DataType.Float32, ReadOnlySpan<Dim>.Empty));
-        Value zeroPoint = _editor.AddValue(value.Name + "/zero_point", new TensorType(DataType.UInt8, ReadOnlySpan<Dim>.Empty));
-        _editor.AddNode("DynamicQuantizeLinear", [value], [quantized, scale, zeroPoint], name: value.Name + "/quantize", origins: []);
-        _quantized[value] = Made("DequantizeLinear", [quantized, scale, zeroPoint], value.Name + "/dequantized", value.Type);
-    }
-
     private Value QuantizeConstant(Value constant)
     {
         if (_quantized.TryGetValue(constant, out Value? known)) return known;
@@ -215,6 +205,12 @@ internal sealed class QdqRewriter
         Value scale = _editor.AddConstant(constant.Name + "/scale", Tensor.Scalar(grid.Scale));
         Value zeroPoint = _editor.AddConstant(constant.Name + "/zero_point", grid.Type == DataType.UInt8 ? Tensor.Scalar((byte)grid.ZeroPoint) : Tensor.Scalar((sbyte)grid.ZeroPoint));
         return _quantized[constant] = Made("DequantizeLinear", [quantized, scale, zeroPoint], constant.Name + "/dequantized", constant.Type);
+    }
+
+    private void QuantizeWeights(Node node, QuantizableOperator row)
+    {
+        if (row.Weight >= 0 && node.Input(row.Weight) is { IsConstant: true }) QuantizeWeight(node, row);
+        if (row.SecondWeight >= 0) QuantizeWeights(node, row with { Weight = row.SecondWeight, SecondWeight = -1 });
     }
 
     private void QuantizeWeight(Node node, QuantizableOperator row)
@@ -246,8 +242,10 @@ internal sealed class QdqRewriter
     private static string ActivationName(Node node) => node.Inputs[0]!.Producer?.Inputs[0]?.Producer?.Inputs[0]?.Name ?? "";
 
     /// <summary>The axis of a weight tensor that is the output channel.</summary>
-    private static int ChannelAxis(Node node, Tensor weight) => node.OperatorType switch
+    internal static int ChannelAxis(Node node, Tensor weight) => node.OperatorType switch
     {
+        // [directions, gates · hidden, depth]: both directions share the scale of a gate's row.
+        "LSTM" or "GRU" or "RNN" => 1,
         // One group's output channels are axis 1; with several groups a channel is no slice of one axis.
         "ConvTranspose" => node.Attributes.Int("group", 1) == 1 ? 1 : -1,
         "Gemm" => node.Attributes.Int("transB") != 0 ? 0 : 1,

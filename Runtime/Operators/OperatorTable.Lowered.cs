@@ -8,6 +8,8 @@ internal static partial class OperatorTable
         new QGemm(),
         new QConvTranspose(),
         new QMatMul(),
+        new DynamicQuantizeGru(),
+        new DynamicQuantizeRnn(),
         new QPair("QAdd", PairOperation.Add),
         new QPair("QMul", PairOperation.Multiply),
         new QPair("QDiv", PairOperation.Divide),

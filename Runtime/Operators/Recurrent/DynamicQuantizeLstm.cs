@@ -27,6 +27,6 @@ internal sealed class DynamicQuantizeLstm : Lstm
     protected override RecurrentProducts CreateProducts(PlanContext c, RecurrentShape shape, int direction)
     {
         if (c.Attributes.Int("layout") != 0) throw c.Error("there is a layout", "DynamicQuantizeLSTM has no attribute layout");
-        return new QuantizedRecurrentProducts(c, shape, direction);
+        return new QuantizedRecurrentProducts(c, shape, direction, GatesPerProduct);
     }
 }

@@ -11,7 +11,7 @@ namespace Octet.Runtime.Operators;
 ///   hₜ = (1 − z) ⊙ h̃ + z ⊙ hₜ₋₁                        gates lie in the order z, r, h
 /// </code>
 /// </remarks>
-internal sealed class Gru : RecurrentOperator
+internal class Gru : RecurrentOperator
 {
     public override OperatorId Id => new("GRU");
 

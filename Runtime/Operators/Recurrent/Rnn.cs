@@ -1,7 +1,7 @@
 namespace Octet.Runtime.Operators;
 
 /// <summary>ONNX <c>RNN</c>: <c>hₜ = f(xₜ·Wᵀ + hₜ₋₁·Rᵀ + b)</c>; f is Tanh unless given.</summary>
-internal sealed class Rnn : RecurrentOperator
+internal class Rnn : RecurrentOperator
 {
     public override OperatorId Id => new("RNN");
 

@@ -31,6 +31,8 @@ internal static class Lowering
         new QuantizeTransposedConvolution(),
         new QuantizeProduct(),
         new QuantizeComputedProduct(),
+        new QuantizeRecurrent(),
+        new FuseRunTimeProduct(),
         new BiasInEpilogue(),
         new ScaleInEpilogue(),
         new SumInEpilogue(),
@@ -97,7 +99,7 @@ internal static class Lowering
     /// <summary>A removed node has lost its inputs and its outputs are no values of the graph any more.</summary>
     private static bool IsAlive(Node node) => node.Outputs.Any(output => output is not null && ReferenceEquals(node.Graph.Find(output.Name), output));
 
-    private static bool IsQuantized(Node node) => LoweringContext.IsQuantize(node) || LoweringContext.IsDequantize(node) || node.OperatorType.StartsWith("QLinear", StringComparison.Ordinal) || node.OperatorType == "QGemm";
+    private static bool IsQuantized(Node node) => LoweringContext.IsQuantize(node) || LoweringContext.IsDequantize(node) || node.OperatorType == "DynamicQuantizeLinear" || node.OperatorType.StartsWith("QLinear", StringComparison.Ordinal) || node.OperatorType == "QGemm";
 
     /// <summary>A node that stands for an original one gets that one's name back, where nobody else has it.</summary>
     private static void RestoreNames(LoweringContext context)
@@ -125,7 +127,7 @@ internal static class Lowering
         if (LoweringContext.IsQuantize(node) || LoweringContext.IsDequantize(node) || node.OperatorType is "DynamicQuantizeLinear") return NodeForm.Boundary;
         if (LoweringContext.IsLayer(node) || LoweringContext.IsPair(node)) return NodeForm.Integer;
         if (node.Domain == Operator.OctetDomain && node.OperatorType is "QAveragePool" or "QGlobalAveragePool" or "QTable" or "FlipSign") return NodeForm.Integer;
-        if (node.OperatorType.StartsWith("QLinear", StringComparison.Ordinal) || node.OperatorType is "QGemm" or "ConvInteger" or "MatMulInteger" or "MatMulIntegerToFloat" or "DynamicQuantizeMatMul") return NodeForm.Integer;
+        if (node.OperatorType.StartsWith("QLinear", StringComparison.Ordinal) || node.OperatorType is "QGemm" or "ConvInteger" or "MatMulInteger" or "MatMulIntegerToFloat" or "DynamicQuantizeMatMul" or "DynamicQuantizeLSTM" or DynamicQuantizeGru.Type or DynamicQuantizeRnn.Type) return NodeForm.Integer;
         if (Movements.Is(node) && node.Inputs[0]?.Type.Element is DataType.UInt8 or DataType.Int8) return NodeForm.Movement;
         return NodeForm.Float;
     }
