@@ -35,11 +35,14 @@ public sealed class PreparedModel
     public IReadOnlySet<string> CalibrationNames { get; }
 
     /// <summary>Means of activations for bias correction, filled by the hook; null where that is off.</summary>
-    internal InputMeans? InputMeans { get; }
+    internal InputMeans? InputMeans { get; private init; }
 
     internal Dictionary<Node, Marker.Mark> Marks { get; }
 
     internal QuantizationOptions Options { get; }
+
+    /// <summary>The same model with other decisions; ranges and means measured for this one serve it too.</summary>
+    internal PreparedModel WithMarks(Dictionary<Node, Marker.Mark> marks) => new(Model, marks, Options) { InputMeans = InputMeans };
 
     /// <summary>A float session in which every tensor of <see cref="CalibrationNames"/> exists.</summary>
     public InferenceSession CreateSession() => new(Model, Options.Session with { KeepValues = CalibrationNames, Logger = Options.Logger });

@@ -102,6 +102,9 @@ public sealed record QuantizationOptions
     /// <summary>Whether biases make up for the mean error that rounding the weights gives each output channel; see <see cref="Accuracy.BiasCorrection"/>.</summary>
     public bool BiasCorrection { get; init; }
 
+    /// <summary>Whether operators stay float where INT8 is slower on this machine, conversions included, measured with the first sample. The model then depends on the machine and the moment.</summary>
+    public bool KeepFloatWhereSlower { get; init; }
+
     /// <summary>Samples used for calibration; null for all.</summary>
     public int? Samples { get; init; }
 
@@ -126,6 +129,7 @@ public sealed record QuantizationOptions
         RequireNames(nameof(Exclude), Exclude);
         RequireNames(nameof(ExcludeMatch), ExcludeMatch);
         RequireNames(nameof(ExcludeOperators), ExcludeOperators);
+        if (KeepFloatWhereSlower && Calibration == CalibrationMode.None) throw new ArgumentException("KeepFloatWhereSlower is on but Calibration is None; rule: times are measured with a calibration sample");
         if (BiasCorrection && Calibration == CalibrationMode.None) throw new ArgumentException("BiasCorrection is on but Calibration is None; rule: the mean error is found with calibration samples");
         if (Samples is < 1) throw new ArgumentException($"Samples is {Samples}; rule: at least 1, or null for all");
         if (Calibration == CalibrationMode.Custom && Collector is null) throw new ArgumentException("Calibration is Custom but Collector is null; rule: custom calibration needs a collector");

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Microsoft.Extensions.Logging;
 using Octet.Quantization.Accuracy;
 using Octet.Quantization.Calibration;
@@ -34,6 +35,20 @@ public static class Quantizer
     public static QuantizationResult Quantize(Model model, IEnumerable<IReadOnlyDictionary<string, Tensor>>? data, QuantizationOptions? options = null,
         IProgress<QuantizationProgress>? progress = null, CancellationToken cancellation = default)
     {
+        return Start(model, data, options, progress, cancellation).Finish(cancellation);
+    }
+
+    /// <summary>Calibrates without rewriting.</summary>
+    /// <returns>The prepared model and the ranges, null where there are none in advance.</returns>
+    internal static (PreparedModel Prepared, IReadOnlyDictionary<string, CalibrationRange>? Ranges) Measure(Model model, IEnumerable<IReadOnlyDictionary<string, Tensor>>? data, QuantizationOptions? options,
+        IProgress<QuantizationProgress>? progress, CancellationToken cancellation)
+    {
+        CalibrationRun run = Start(model, data, options, progress, cancellation);
+        return (run.Prepared, run.Ranges());
+    }
+
+    private static CalibrationRun Start(Model model, IEnumerable<IReadOnlyDictionary<string, Tensor>>? data, QuantizationOptions? options, IProgress<QuantizationProgress>? progress, CancellationToken cancellation)
+    {
         options = Check(model, data is not null, options);
         int? total = options.Samples ?? (data is not null && data.TryGetNonEnumeratedCount(out int count) ? count : null);
         if (options.Smooth is not null)
@@ -49,15 +64,13 @@ public static class Quantizer
             model = smoother.Finish();
         }
         var run = new CalibrationRun(model, options, total, progress);
-        if (data is not null && run.NeedsData)
+        if (data is null || !run.NeedsData) return run;
+        foreach (IReadOnlyDictionary<string, Tensor> sample in data)
         {
-            foreach (IReadOnlyDictionary<string, Tensor> sample in data)
-            {
-                cancellation.ThrowIfCancellationRequested();
-                if (!run.Add(sample, cancellation)) break;
-            }
+            cancellation.ThrowIfCancellationRequested();
+            if (!run.Add(sample, cancellation)) break;
         }
-        return run.Finish();
+        return run;
     }
 
     /// <summary>Calibrates with samples that arrive over time, and quantizes.</summary>
@@ -88,7 +101,7 @@ public static class Quantizer
                 if (!run.Add(sample, cancellation)) break;
             }
         }
-        return run.Finish();
+        return run.Finish(cancellation);
     }
 
     /// <summary>First phase: fuses what standard ONNX can express, marks operators, and names the tensors that need ranges.</summary>
@@ -112,16 +125,22 @@ public static class Quantizer
         ArgumentNullException.ThrowIfNull(prepared);
         ArgumentNullException.ThrowIfNull(collector);
         IReadOnlyDictionary<string, CalibrationRange> ranges = collector.PostCollect();
+        CheckRanges(prepared, ranges);
+        return Finish(prepared, ranges);
+    }
+
+    /// <summary>Refuses ranges that are none, or of other tensors.</summary>
+    internal static void CheckRanges(PreparedModel prepared, IReadOnlyDictionary<string, CalibrationRange> ranges)
+    {
         foreach ((string name, CalibrationRange range) in ranges)
         {
             if (!float.IsFinite(range.Min) || !float.IsFinite(range.Max) || range.Min > range.Max)
-                throw new DataException($"the collector gives '{name}' the range [{range.Min}, {range.Max}]; rule: both ends are finite and Min ≤ Max");
+                throw new DataException(string.Create(CultureInfo.InvariantCulture, $"the collector gives '{name}' the range [{range.Min}, {range.Max}]; rule: both ends are finite and Min ≤ Max"));
         }
         if (prepared.CalibrationNames.Count > 0 && !prepared.CalibrationNames.Any(ranges.ContainsKey))
             throw new DataException($"the collector saw none of the {prepared.CalibrationNames.Count} tensors that need a range; rule: the samples run through the prepared model's session with its hook registered");
         if (prepared.InputMeans is { IsEmpty: true } && prepared.CalibrationNames.Count > 0)
             throw new DataException("bias correction is on but no sample ran with the prepared model's hook; rule: the mean error is found with samples, a cache of ranges has none");
-        return Finish(prepared, ranges);
     }
 
     /// <summary>

@@ -5,6 +5,7 @@ using Octet.Cli.CommandLine;
 using Octet.Cli.Demo;
 using Octet.Cli.Evaluation;
 using Octet.Quantization;
+using Octet.Quantization.Analysis;
 using Octet.Runtime;
 using Octet.Runtime.Execution;
 using Octet.Runtime.Tensors;
@@ -44,8 +45,8 @@ internal static class DemoVerb
             var intSession = new InferenceSession(Model.Load(outputPath), options);   // what runs is what was saved
             return (quantized, Compare(floatSession, intSession, input, samples, progress, host.Cancellation));
         });
-        IReadOnlyList<LayerError> layers = LayerErrors.Measure(Quantizer.Prepare(model, quantization).Model, Model.Load(outputPath),
-            Images(input, ShapeImages.EvaluationSeed, LayerSamples).Select(image => image.Inputs), host.Cancellation);
+        IReadOnlyList<LayerReport> layers = ModelAnalysis.Run(Quantizer.Prepare(model, quantization), Model.Load(outputPath),
+            Images(input, ShapeImages.EvaluationSeed, LayerSamples).Select(image => image.Inputs), time: false, cancellation: host.Cancellation).Layers;
         long before = file.Length, after = new FileInfo(outputPath).Length;
 
         if (host.Json)
@@ -65,13 +66,13 @@ internal static class DemoVerb
                 writer.WriteNumber("bytesBefore", before);
                 writer.WriteNumber("bytesAfter", after);
                 writer.WriteStartArray("layers");
-                foreach (LayerError layer in layers)
+                foreach (LayerReport layer in layers)
                 {
                     writer.WriteStartObject();
                     writer.WriteString("value", layer.Value);
                     writer.WriteString("operator", layer.OperatorType);
-                    writer.WriteFinite("maxAbsDiff", layer.Difference.MaxAbs);
-                    writer.WriteFinite("sqnrDb", layer.Difference.SqnrDb);
+                    writer.WriteFinite("maxAbsDiff", layer.MaxAbs);
+                    writer.WriteFinite("sqnrDb", layer.SqnrDb);
                     writer.WriteEndObject();
                 }
                 writer.WriteEndArray();
@@ -80,8 +81,8 @@ internal static class DemoVerb
         }
         foreach (string warning in result.Report.Warnings) host.Note(warning);
         var errors = new Table().Title("error of each quantized activation").AddColumn("activation").AddColumn("made by").AddColumn(Right("max |diff|")).AddColumn(Right("SQNR dB"));
-        foreach (LayerError layer in layers)
-            errors.AddRow(new Text(layer.Value), new Text(layer.OperatorType), new Text(Format(layer.Difference.MaxAbs, "G3")), new Text(Format(layer.Difference.SqnrDb, "F1")));
+        foreach (LayerReport layer in layers)
+            errors.AddRow(new Text(layer.Value), new Text(layer.OperatorType), new Text(Format(layer.MaxAbs, "G3")), new Text(Format(layer.SqnrDb, "F1")));
         host.Print(errors);
         var table = new Table().AddColumn("").AddColumn(Right("float32")).AddColumn(Right("INT8"));
         table.AddRow(new Text($"accuracy on {samples} images"), new Text(Percent(measured.FloatTop1)), new Text(Percent(measured.IntTop1)));

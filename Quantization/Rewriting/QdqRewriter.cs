@@ -58,7 +58,7 @@ internal sealed class QdqRewriter
         new QdqRewriter(graph, marks, options, warnings, means).Run(ranges);
 
     /// <summary>Whether <paramref name="node"/> is a clamp that becomes part of the operator before it.</summary>
-    private static bool IsMergedActivation(Node node, Dictionary<Node, Marker.Mark> marks) =>
+    internal static bool IsMergedActivation(Node node, Dictionary<Node, Marker.Mark> marks) =>
         marks[node].Operator is { Type: "Relu" or "Clip" }
         && node.Inputs[0] is { Producer: { } producer } value && value.SingleUse is not null
         && marks.TryGetValue(producer, out Marker.Mark mark) && mark.Operator is { Type: "Conv" or "ConvTranspose" or "Gemm" or "MatMul" or "Add" or "Sub" or "Mul" or "Div" or "BatchNormalization" };
