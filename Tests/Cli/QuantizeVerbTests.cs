@@ -61,7 +61,8 @@ internal sealed class QuantizeVerbTests
         Assert.That(layers, Has.Length.GreaterThan(5));
         foreach (JsonElement layer in layers)
         {
-            Assert.That(layer.GetProperty("sqnrDb").GetDouble(), Is.GreaterThan(10));
+            // Pixels that are multiples of a step have no error at all: null.
+            if (layer.GetProperty("sqnrDb").ValueKind != JsonValueKind.Null) Assert.That(layer.GetProperty("sqnrDb").GetDouble(), Is.GreaterThan(10));
             Assert.That(layer.GetProperty("cosine").GetDouble(), Is.GreaterThan(0.9));
             Assert.That(layer.GetProperty("clippedShare").GetDouble(), Is.InRange(0, 0.05));
         }
