@@ -29,9 +29,7 @@ internal static class ExplainVerb
         var session = new InferenceSession(Model.Load(path), CommonOptions.Session(threads));
         Plan plan = session.PlanFor(SyntheticInputs.Create(session.Inputs, shapes));
         RewriteReport[] rules = Rules(plan.Report);
-        Dictionary<string, string> floatReasons = plan.Report.Lowering?.Explanations.Where(explanation => explanation.Reason.Length > 0)
-            .ToDictionary(explanation => explanation.Node, explanation => explanation.Reason, StringComparer.Ordinal) ?? [];
-        Line[] lines = [.. plan.Steps.Select(step => Line.Of(step, floatReasons.GetValueOrDefault(step.Node.Name, "")))];
+        IReadOnlyList<OperatorExplanation> lines = OperatorExplanation.Of(plan);
         if (host.Json)
         {
             host.PrintJson(writer =>
@@ -43,15 +41,16 @@ internal static class ExplainVerb
                 writer.WriteNumber("scratchBytes", plan.ScratchBytes);
                 writer.WriteNumber("compileMs", plan.Report.Elapsed.TotalMilliseconds);
                 writer.WriteStartArray("operators");
-                foreach (Line line in lines)
+                foreach (OperatorExplanation line in lines)
                 {
                     writer.WriteStartObject();
                     writer.WriteString("node", line.Node);
-                    writer.WriteString("operator", line.Operator);
+                    writer.WriteString("operator", line.OperatorType);
                     writer.WriteString("arithmetic", line.Arithmetic);
-                    writer.WriteString("whyFloat", line.WhyFloat);
+                    writer.WriteStrings("rules", line.Rules);
+                    writer.WriteString("why", line.Reason);
                     writer.WriteString("kernel", line.Kernel);
-                    writer.WriteString("reason", line.Reason);
+                    writer.WriteString("reason", line.KernelReason);
                     writer.WriteStrings("origins", line.Origins);
                     writer.WriteString("output", line.Output);
                     writer.WriteNumber("multiplyAccumulates", line.MultiplyAccumulates);
@@ -72,9 +71,13 @@ internal static class ExplainVerb
             });
             return ExitCode.Fine;
         }
-        var table = new Table().AddColumn("operator").AddColumn("output").AddColumn("arithmetic").AddColumn("kernel").AddColumn("why").AddColumn("stands for");
-        foreach (Line line in lines)
-            table.AddRow(new Text(line.Operator), new Text(line.Output), new Text(line.Arithmetic), new Text(line.Kernel), new Text(line.WhyFloat.Length > 0 && line.Arithmetic == "float" ? $"{line.Reason} (float: {line.WhyFloat})".Trim() : line.Reason), new Text(string.Join(", ", line.Origins)));
+        var table = new Table().AddColumn("operator").AddColumn("output").AddColumn("arithmetic").AddColumn("rules, or why not").AddColumn("kernel").AddColumn("stands for");
+        foreach (OperatorExplanation line in lines)
+        {
+            string kernel = line.KernelReason.Length > 0 ? $"{line.Kernel} ({line.KernelReason})" : line.Kernel;
+            string why = string.Join(", ", line.Rules) + (line.Rules.Count > 0 && line.Reason.Length > 0 ? "; " : "") + line.Reason;
+            table.AddRow(new Text(line.OperatorType), new Text(line.Output), new Text(line.Arithmetic), new Text(why), new Text(kernel), new Text(string.Join(", ", line.Origins)));
+        }
         host.Print(table);
         if (rules.Length > 0)
         {
@@ -84,7 +87,7 @@ internal static class ExplainVerb
             foreach (RewriteReport rule in rules.Where(rule => !rule.Applied)) ruleTable.AddRow(new Text(rule.Rule), new Text(rule.Node), new Text($"refused: {rule.Reason}"));
             host.Print(ruleTable);
         }
-        host.Line($"{lines.Length} operators: {string.Join(", ", lines.GroupBy(line => line.Arithmetic).OrderBy(group => group.Key, StringComparer.Ordinal).Select(group => $"{group.Count()} {group.Key}"))}; {lines.Sum(line => line.MultiplyAccumulates) / 1e6:F1} million multiply-accumulates");
+        host.Line($"{lines.Count} operators: {string.Join(", ", lines.GroupBy(line => line.Arithmetic).OrderBy(group => group.Key, StringComparer.Ordinal).Select(group => $"{group.Count()} {group.Key}"))}; {lines.Sum(line => line.MultiplyAccumulates) / 1e6:F1} million multiply-accumulates");
         host.Line($"arena {plan.ArenaBytes:N0} bytes, scratch {plan.ScratchBytes:N0} bytes, {session.Options.Threads} threads, CPU {session.Options.Cpu}, compiled in {plan.Report.Elapsed.TotalMilliseconds:F1} ms");
         return ExitCode.Fine;
     }
@@ -96,29 +99,4 @@ internal static class ExplainVerb
         .. report.Lowering?.Applied.Select(row => new RewriteReport(row.Rule, row.Node, true, "")) ?? [],
         .. report.Lowering?.Refused.Select(row => new RewriteReport(row.Rule, row.Node, false, row.Reason)) ?? [],
     ];
-
-    /// <summary>One operator of the plan.</summary>
-    private sealed record Line(string Node, string Operator, string Arithmetic, string WhyFloat, string Kernel, string Reason, IReadOnlyList<string> Origins, string Output, long MultiplyAccumulates)
-    {
-        public static Line Of(PlannedStep step, string whyFloat) => new(step.Node.Name, step.Node.QualifiedType, ArithmeticOf(step.Node), whyFloat, step.Step?.Kernel ?? "dynamic",
-            step.Step is { } prepared ? prepared.Reason : "shapes follow from data, or the operator holds subgraphs",
-            step.Node.Origins.Count > 0 ? step.Node.Origins : [step.Node.Name],
-            step.Node.Outputs.FirstOrDefault(output => output is not null)?.Type.ToString() ?? "", step.Step?.MultiplyAccumulates ?? 0);
-
-        /// <summary>By the types that the operator reads and makes: <c>int8</c>, <c>float</c>, <c>quantize</c>, <c>dequantize</c>, or <c>index</c> for everything else.</summary>
-        private static string ArithmeticOf(Node node)
-        {
-            DataType from = node.Inputs.Count > 0 && node.Inputs[0] is { } input ? input.Type.Element : DataType.Undefined;
-            DataType to = node.Outputs.FirstOrDefault(output => output is not null)?.Type.Element ?? DataType.Undefined;
-            bool isByte(DataType type) => type is DataType.Int8 or DataType.UInt8;
-            return (isByte(from), isByte(to)) switch
-            {
-                (true, true) => "int8",
-                (true, false) when to.IsFloat() => node.Is("DequantizeLinear") ? "dequantize" : "int8 to float",
-                (true, false) => "int8",
-                (false, true) when from.IsFloat() => node.Is("QuantizeLinear") ? "quantize" : "float to int8",
-                _ => from.IsFloat() || to.IsFloat() ? "float" : "index",
-            };
-        }
-    }
 }

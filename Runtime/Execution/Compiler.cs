@@ -25,16 +25,20 @@ internal static class Compiler
         }
         ForgetShapes(graph, editor);
 
-        Simplifier.Run(graph, planOptions);
-        if (PromoteHalf.Run(graph, planOptions)) Simplifier.Run(graph, planOptions);
+        Simplifier.Run(graph, planOptions, options.DisabledRules);
+        if (PromoteHalf.Run(graph, planOptions)) Simplifier.Run(graph, planOptions, options.DisabledRules);
         var report = new CompileReport();
+        KeptValues? kept = null;
         if (options.Lower)
         {
+            // In float graphs the fusions alone look after the kept values, and nothing is laid out otherwise for their sake.
+            if (options.KeepValues.Count > 0 && Lowering.HasQuantization(graph)) kept = KeptValues.Hold(graph, options.KeepValues);
             report.Lowering = new LoweringReport { Disabled = options.DisabledRules };
             Lowering.Run(graph, planOptions, report.Lowering);
         }
         if (options.Fuse) Fusion.Run(graph, new RewriteOptions { Disabled = options.DisabledRules, Observed = options.KeepValues }, report.Rewrites);
         if (options.ChannelsLast) Layout.Run(graph);
+        kept?.Release();
         report.Elapsed = Stopwatch.GetElapsedTime(start);
         return PlanBuilder.Build(graph, planOptions, report, inputTypes, inner => new GraphRunner(inner, options, planOptions));
     }

@@ -135,6 +135,12 @@ public sealed class InferenceSession
         return SessionProfile.From(plan, state.Ticks, runs);
     }
 
+    /// <summary>Explains how inputs of these shapes run, operator by operator: integer or float, by which rules or for which reason, on which kernel.</summary>
+    /// <param name="inputs">Tensors in the order of <see cref="Inputs"/>; only their types and shapes matter.</param>
+    /// <exception cref="DataException">An input does not fit.</exception>
+    /// <exception cref="ModelException">The model cannot run.</exception>
+    public IReadOnlyList<OperatorExplanation> Explain(ReadOnlySpan<Tensor> inputs) => OperatorExplanation.Of(PlanFor(inputs));
+
     /// <summary>The plan for inputs of these shapes.</summary>
     internal Plan PlanFor(ReadOnlySpan<Tensor> inputs)
     {

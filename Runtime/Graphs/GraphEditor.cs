@@ -43,6 +43,13 @@ public sealed class GraphEditor
         Graph.MutableOutputNames.Add(name ?? value.Name);
     }
 
+    /// <summary>Takes the outputs from <paramref name="first"/> on back; their values stay in the graph.</summary>
+    internal void RemoveOutputs(int first)
+    {
+        Graph.MutableOutputs.RemoveRange(first, Graph.MutableOutputs.Count - first);
+        Graph.MutableOutputNames.RemoveRange(first, Graph.MutableOutputNames.Count - first);
+    }
+
     /// <summary>Replaces output <paramref name="index"/>; its outside name stays.</summary>
     public void SetOutput(int index, Value value) => Graph.MutableOutputs[index] = value;
 

@@ -6,6 +6,7 @@ internal static partial class OperatorTable
     [
         new OctetActivation(),
         new RoundTo(),
+        new PowMul(),
         new OctetAttention(),
     ];
 }

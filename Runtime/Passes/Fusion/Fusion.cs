@@ -29,6 +29,7 @@ internal static class Fusions
         new RecognizeHardSwish(),
         new RecognizeGeluAsActivation(),
         new RecognizeLayerNormInPlan(),
+        new FusePowMul(),
         new RecognizeSquare(),
         new RecognizeChannelSplit(),
         new BatchNormAsDepthwise(),

@@ -31,6 +31,8 @@ internal static class ChannelsLast
             Use[] readers = [.. old.Uses];
             TensorType logical = old.Type;
             c.Editor.SetType(old, Permute(logical, toLast));
+            int[] made = Array.ConvertAll(toLast, axis => (int)axis);
+            old.MemoryOrder = old.MemoryOrder is { } earlier ? Permutation.Compose(earlier, made) : made;
             Node? next = c.Graph.Nodes.SkipWhile(candidate => !ReferenceEquals(candidate, node)).Skip(1).FirstOrDefault();
             Value first = c.Editor.Add("Transpose", [old], new AttributeMap { ["perm"] = toFirst }, "", node.Name + "/nchw", next, logical);
             c.Editor.SetOrigins(first.Producer!, []);

@@ -15,7 +15,6 @@ internal static class Lowering
     public static IReadOnlyList<LoweringRule> Rules { get; } =
     [
         new ExpandQOperator(),
-        new FoldQuantizedConstant(),
         new FoldWeightMovement(),
         new StoreAsUInt8(),
         new CancelFlips(),
@@ -58,7 +57,7 @@ internal static class Lowering
         foreach (Graph inner in graph.Nodes.SelectMany(node => node.Attributes.Subgraphs).ToArray()) Run(inner, options, report);
         var context = new LoweringContext(graph, options);
         var refused = new Dictionary<Node, (string Rule, string Reason)>();
-        if (graph.Nodes.Any(IsQuantized)) ToFixedPoint(context, report, refused);
+        if (HasQuantization(graph)) ToFixedPoint(context, report, refused);
         RestoreNames(context);
         ChannelsLast.Run(context);
         context.Editor.Sort();
@@ -69,6 +68,9 @@ internal static class Lowering
         if (graph.Parent is null) GraphVerifier.Verify(graph);
 #endif
     }
+
+    /// <summary>Whether something in the graph itself is quantized.</summary>
+    public static bool HasQuantization(Graph graph) => graph.Nodes.Any(IsQuantized);
 
     private static void ToFixedPoint(LoweringContext context, LoweringReport report, Dictionary<Node, (string Rule, string Reason)> refused)
     {
@@ -114,11 +116,13 @@ internal static class Lowering
     {
         IReadOnlyList<string> rules = context.RulesOf(node);
         NodeForm form = FormOf(node);
-        string reason = "";
-        if (form == NodeForm.Float)
+        string reason = form switch
         {
-            reason = refused.TryGetValue(node, out (string Rule, string Reason) refusal) ? refusal.Reason : WhyFloat(node);
-        }
+            NodeForm.Float => refused.TryGetValue(node, out (string Rule, string Reason) refusal) ? refusal.Reason : WhyFloat(node),
+            NodeForm.Boundary => WhyBoundary(node),
+            NodeForm.Movement => rules.Count > 0 ? "" : "it moves bytes in the model itself",
+            _ => rules.Count > 0 ? "" : "an integer operator of the model itself",
+        };
         return new NodeExplanation(node.Name, node.QualifiedType, node.Origins, form, rules, reason);
     }
 
@@ -130,6 +134,14 @@ internal static class Lowering
         if (node.OperatorType.StartsWith("QLinear", StringComparison.Ordinal) || node.OperatorType is "QGemm" or "ConvInteger" or "MatMulInteger" or "MatMulIntegerToFloat" or "DynamicQuantizeMatMul" or "DynamicQuantizeLSTM" or DynamicQuantizeGru.Type or DynamicQuantizeRnn.Type) return NodeForm.Integer;
         if (Movements.Is(node) && node.Inputs[0]?.Type.Element is DataType.UInt8 or DataType.Int8) return NodeForm.Movement;
         return NodeForm.Float;
+    }
+
+    private static string WhyBoundary(Node node)
+    {
+        if (!LoweringContext.IsDequantize(node))
+            return node.Inputs[0] is { Producer: { } maker } ? $"real values of {maker.QualifiedType} become integers" : "the model's real input becomes integers";
+        string[] readers = [.. node.Output.Uses.Select(use => use.Node.QualifiedType).Distinct()];
+        return readers.Length == 0 ? "the model returns real values" : $"{string.Join(", ", readers)} reads real values";
     }
 
     private static string WhyFloat(Node node)

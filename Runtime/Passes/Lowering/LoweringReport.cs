@@ -24,7 +24,7 @@ internal enum NodeForm
 /// <param name="Origins">Nodes of the original model that it stands for.</param>
 /// <param name="Form">How it computes.</param>
 /// <param name="Rules">Rules that made it, in order; empty where none did.</param>
-/// <param name="Reason">Why it has no integer form; empty where it has one.</param>
+/// <param name="Reason">Why it is what it is, where no rule made it: why it has no integer form, why integers and real values meet there.</param>
 internal sealed record NodeExplanation(string Node, string OperatorType, IReadOnlyList<string> Origins, NodeForm Form, IReadOnlyList<string> Rules, string Reason);
 
 /// <summary>What the lowering did: an explanation for every node, and what every rule did or refused.</summary>

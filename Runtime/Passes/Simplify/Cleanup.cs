@@ -12,16 +12,27 @@ namespace Octet.Runtime.Passes;
 /// </remarks>
 internal static class Cleanup
 {
+    /// <summary>The rule that removes <c>Identity</c>.</summary>
+    public const string Identity = "remove-identity";
+
+    /// <summary>The rule that removes <c>Dropout</c> outside training.</summary>
+    public const string Dropout = "remove-dropout";
+
+    /// <summary>The rule that removes everything else that repeats its input.</summary>
+    public const string Others = "remove-no-ops";
+
     /// <summary>Cleans one graph, not its subgraphs.</summary>
     /// <param name="editor">Editor of the graph.</param>
     /// <param name="trustTypes">Whether extents are those of every run.</param>
+    /// <param name="disabled">Which of <see cref="Identity"/>, <see cref="Dropout"/> and <see cref="Others"/> must not run.</param>
     /// <returns>Whether anything was removed.</returns>
-    public static bool Run(GraphEditor editor, bool trustTypes)
+    public static bool Run(GraphEditor editor, bool trustTypes, IReadOnlySet<string>? disabled = null)
     {
         bool changed = false;
         foreach (Node node in editor.Graph.Nodes.ToArray())
         {
             if (!RepeatsInput(node, trustTypes)) continue;
+            if (disabled?.Contains(node.OperatorType switch { "Identity" => Identity, "Dropout" => Dropout, _ => Others }) == true) continue;
             Value input = node.Inputs[0]!, output = node.Output;
             if (output.IsGraphOutput && (input.IsConstant || input.IsGraphInput || input.IsGraphOutput || !ReferenceEquals(input.Graph, editor.Graph))) continue;
             editor.ReplaceUses(output, input);

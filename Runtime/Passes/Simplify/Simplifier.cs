@@ -12,16 +12,17 @@ internal static class Simplifier
     /// <summary>Simplifies <paramref name="graph"/> and its subgraphs in place.</summary>
     /// <param name="graph">The graph.</param>
     /// <param name="options">What the evaluation of constants may use.</param>
+    /// <param name="disabled">Names of clean-up rules that must not run (<see cref="Cleanup"/>).</param>
     /// <exception cref="ModelException">The inputs of a node do not fit its operator.</exception>
-    public static void Run(Graph graph, PlanOptions options)
+    public static void Run(Graph graph, PlanOptions options, IReadOnlySet<string>? disabled = null)
     {
-        Run(graph, options, trustTypes: true, []);
+        Run(graph, options, trustTypes: true, [], disabled);
 #if DEBUG
         GraphVerifier.Verify(graph);
 #endif
     }
 
-    private static bool Run(Graph graph, PlanOptions options, bool trustTypes, HashSet<Node> refused)
+    private static bool Run(Graph graph, PlanOptions options, bool trustTypes, HashSet<Node> refused, IReadOnlySet<string>? disabled)
     {
         var editor = new GraphEditor(graph);
         bool changed = false;
@@ -33,11 +34,11 @@ internal static class Simplifier
             {
                 again |= TypeInference.Infer(node, editor, trustDeclared);
                 bool bodyRunsOnce = trustTypes && node.Is("If");
-                foreach (Graph inner in node.Attributes.Subgraphs) again |= Run(inner, options, bodyRunsOnce, refused);
+                foreach (Graph inner in node.Attributes.Subgraphs) again |= Run(inner, options, bodyRunsOnce, refused, disabled);
                 again |= ConstantFolding.Fold(node, editor, options, trustTypes, refused);
             }
             again |= CommonSubexpressions.Run(editor);
-            again |= Cleanup.Run(editor, trustTypes);
+            again |= Cleanup.Run(editor, trustTypes, disabled);
             if (!again) break;
             changed = true;
         }

@@ -4,21 +4,6 @@ using Octet.Runtime.Tensors;
 
 namespace Octet.Runtime.Passes;
 
-/// <summary><c>QuantizeLinear(constant)</c> → constant: weights that a tool left in float.</summary>
-internal sealed class FoldQuantizedConstant : LoweringRule
-{
-    public override string Name => "fold-quantized-constant";
-
-    public override LoweringResult Apply(Node node, LoweringContext c)
-    {
-        if (!LoweringContext.IsQuantize(node) || node.Inputs.Any(input => input is not null && !input.IsConstant)) return LoweringResult.None;
-        Tensor source = node.Inputs[0]!.Constant!;
-        Tensor folded = c.Options.Weights.Get(source, $"quantized by {node.Name}", () => c.Evaluate(node, [.. node.Inputs.Select(input => input?.Constant)]));
-        c.Replace(node.Output, c.Editor.AddConstant(node.Output.Name + "/folded", folded));
-        return LoweringResult.Done;
-    }
-}
-
 /// <summary><c>M(DequantizeLinear(constant))</c> → <c>DequantizeLinear(M(constant))</c> with M computed: a weight that the graph transposes or reshapes.</summary>
 /// <remarks>Per-axis weights take part in Transpose only; the quantization axis moves along.</remarks>
 internal sealed class FoldWeightMovement : LoweringRule
