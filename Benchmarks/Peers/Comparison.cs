@@ -23,18 +23,26 @@ internal sealed record Comparison(string Model, int Threads, int Rounds, double 
     private const double RoundMilliseconds = 30;
 
     /// <summary>Compares.</summary>
-    public static Comparison Run(string path, string peerPath, int threads, int rounds, bool exact, Tensor[]? inputs = null)
+    public static Comparison Run(string path, string peerPath, int threads, int rounds, bool exact, Func<InferenceSession, Tensor[]>? makeInputs = null)
     {
         Model model = Octet.Runtime.Model.Load(path);
         var session = new InferenceSession(model, new SessionOptions { Threads = threads });
-        inputs ??= SampleInputs.For(session, 1);
-        Tensor[] outputs = session.CreateOutputs(inputs);
-        session.Run(inputs, outputs);
+        Tensor[] inputs = makeInputs?.Invoke(session) ?? SampleInputs.For(session, 1);
+        // Where an extent of an output follows from data, no outputs can be made before the run.
+        bool planned = TryCreateOutputs(session, inputs, out Tensor[] outputs);
+        Dictionary<string, Tensor> named = session.Inputs.Zip(inputs).ToDictionary(pair => pair.First.Name, pair => pair.Second);
+        if (planned) session.Run(inputs, outputs);
+        else outputs = [.. session.Outputs.Select(output => session.Run(named)[output.Name])];
         using var peer = new PeerSession(peerPath, inputs, [.. session.Inputs.Select(input => input.Name)], threads, exact);
         float[] expected = peer.RunFirstOutput();
         float[] actual = outputs[0].Type == DataType.Float32 ? outputs[0].Span<float>().ToArray() : [];
 
-        void Ours() => session.Run(inputs, outputs);
+        void Ours()
+        {
+            if (planned) session.Run(inputs, outputs);
+            else session.Run(named);
+        }
+
         int ours = Repeats(Ours), theirs = Repeats(peer.Run);
         var octetMs = new double[rounds];
         var peerMs = new double[rounds];
@@ -49,6 +57,20 @@ internal sealed record Comparison(string Model, int Threads, int Rounds, double 
         for (int i = 0; i < Math.Min(expected.Length, actual.Length); i++) difference = Math.Max(difference, Math.Abs((double)expected[i] - actual[i]));
         return new Comparison(Path.GetFileName(path), threads, rounds, Quantile(octetMs, 0.5), Quantile(peerMs, 0.5), Quantile(ratios, 0.5), Quantile(ratios, 0.25), Quantile(ratios, 0.75),
             expected.Length == actual.Length ? difference : double.NaN, expected.Length == actual.Length && IndexOfMax(expected) == IndexOfMax(actual));
+    }
+
+    private static bool TryCreateOutputs(InferenceSession session, Tensor[] inputs, out Tensor[] outputs)
+    {
+        try
+        {
+            outputs = session.CreateOutputs(inputs);
+            return true;
+        }
+        catch (UnsupportedModelException)
+        {
+            outputs = [];
+            return false;
+        }
     }
 
     /// <summary>Element at fraction <paramref name="q"/> of the sorted values, interpolated.</summary>

@@ -57,7 +57,8 @@ internal sealed class PeerSession : IDisposable
             DataType.Int64 => OrtValue.CreateTensorValueFromMemory(tensor.Span<long>().ToArray(), shape),
             DataType.Int32 => OrtValue.CreateTensorValueFromMemory(tensor.Span<int>().ToArray(), shape),
             DataType.UInt8 => OrtValue.CreateTensorValueFromMemory(tensor.Span<byte>().ToArray(), shape),
-            _ => throw new Runtime.DataException($"{tensor} cannot be given to the peer; rule: float32, int64, int32 or uint8"),
+            DataType.Float16 => OrtValue.CreateTensorValueFromMemory(System.Runtime.InteropServices.MemoryMarshal.Cast<Half, Float16>(tensor.Span<Half>()).ToArray(), shape),
+            _ => throw new Runtime.DataException($"{tensor} cannot be given to the peer; rule: float32, float16, int64, int32 or uint8"),
         };
     }
 }

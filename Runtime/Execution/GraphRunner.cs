@@ -132,15 +132,22 @@ internal sealed class GraphRunner
             PlannedStep step = plan.Steps[s];
             hooks?.Before(state, step);
             long start = profile ? Stopwatch.GetTimestamp() : 0;
-            if (step.Step is { } prepared)
+            try
             {
-                StepContext context = state.Context(s);
-                foreach (int argument in step.DynamicInputs) BindDynamic(state, step, context, argument);
-                prepared.Run(context);
+                if (step.Step is { } prepared)
+                {
+                    StepContext context = state.Context(s);
+                    foreach (int argument in step.DynamicInputs) BindDynamic(state, step, context, argument);
+                    prepared.Run(context);
+                }
+                else
+                {
+                    Evaluate(state, step, s, hooks, profile, cancellation);
+                }
             }
-            else
+            catch (Exception failure) when (OperatorFailure.Covers(failure))
             {
-                Evaluate(state, step, s, hooks, profile, cancellation);
+                throw OperatorFailure.Of(step.Node, failure);
             }
             if (profile) state.Ticks[s] += Stopwatch.GetTimestamp() - start;
             hooks?.After(state, step);

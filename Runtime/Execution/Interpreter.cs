@@ -83,7 +83,15 @@ internal sealed class Interpreter
             var inputs = new RuntimeValue?[row.Node.Inputs.Count];
             for (int i = 0; i < inputs.Length; i++) inputs[i] = row.Node.Inputs[i] is { } input ? scope.Find(input) : null;
 
-            RuntimeValue?[] outputs = row.Evaluate(new EvaluateContext(row.Node, inputs, _options, _parallel, runSubgraph, _cancellation));
+            RuntimeValue?[] outputs;
+            try
+            {
+                outputs = row.Evaluate(new EvaluateContext(row.Node, inputs, _options, _parallel, runSubgraph, _cancellation));
+            }
+            catch (Exception failure) when (OperatorFailure.Covers(failure))
+            {
+                throw OperatorFailure.Of(row.Node, failure);
+            }
             for (int i = 0; i < row.Node.Outputs.Count; i++)
             {
                 if (row.Node.Outputs[i] is { } output) scope.Values[output] = i < outputs.Length ? outputs[i] : null;

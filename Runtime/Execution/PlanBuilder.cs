@@ -168,6 +168,10 @@ internal sealed class PlanBuilder
         {
             return null;
         }
+        catch (Exception failure) when (OperatorFailure.Covers(failure))
+        {
+            throw OperatorFailure.Of(node, failure);
+        }
     }
 
     private int DeclareArena(Value output, Step step, int outputIndex, int[] inputs, int number, Dictionary<Value, int> lastUse)

@@ -41,7 +41,7 @@ internal sealed class PlanContext(Node node, IReadOnlyList<TensorType?> inputTyp
     public bool UsedRuntimeValue { get; private set; }
 
     /// <summary>Extents of input <paramref name="index"/>.</summary>
-    public int[] InputShape(int index) => _inputShapes[index] ??= Type(index).ConcreteShape();
+    public int[] InputShape(int index) => index >= _inputShapes.Length ? Type(index).ConcreteShape() : _inputShapes[index] ??= Type(index).ConcreteShape();
 
     /// <summary>Extents of output <paramref name="index"/>.</summary>
     public int[] OutputShape(int index) => _outputShapes[index] ??= outputTypes[index].ConcreteShape();

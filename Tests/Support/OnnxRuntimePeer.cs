@@ -55,6 +55,7 @@ internal static class OnnxRuntimePeer
             DataType.Int32 => OrtValue.CreateTensorValueFromMemory(tensor.Span<int>().ToArray(), shape),
             DataType.UInt8 => OrtValue.CreateTensorValueFromMemory(tensor.Span<byte>().ToArray(), shape),
             DataType.Int8 => OrtValue.CreateTensorValueFromMemory(tensor.Span<sbyte>().ToArray(), shape),
+            DataType.Float16 => OrtValue.CreateTensorValueFromMemory(System.Runtime.InteropServices.MemoryMarshal.Cast<Half, Float16>(tensor.Span<Half>()).ToArray(), shape),
             DataType.Bool => OrtValue.CreateTensorValueFromMemory(tensor.Span<bool>().ToArray(), shape),
             _ => throw new NotSupportedException($"{tensor.Type.Name()} as an input of the oracle"),
         };
@@ -71,6 +72,7 @@ internal static class OnnxRuntimePeer
             Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.Int32 => Tensor.Create(value.GetTensorDataAsSpan<int>().ToArray(), shape),
             Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.UInt8 => Tensor.Create(value.GetTensorDataAsSpan<byte>().ToArray(), shape),
             Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.Int8 => Tensor.Create(value.GetTensorDataAsSpan<sbyte>().ToArray(), shape),
+            Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.Float16 => Tensor.Create(System.Runtime.InteropServices.MemoryMarshal.Cast<Float16, Half>(value.GetTensorDataAsSpan<Float16>()).ToArray(), shape),
             Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.Bool => Tensor.Create(value.GetTensorDataAsSpan<bool>().ToArray(), shape),
             _ => throw new NotSupportedException($"{info.ElementDataType} from the oracle"),
         };

@@ -33,6 +33,8 @@ internal static class Cleanup
         {
             if (!RepeatsInput(node, trustTypes)) continue;
             if (disabled?.Contains(node.OperatorType switch { "Identity" => Identity, "Dropout" => Dropout, _ => Others }) == true) continue;
+            // A model may list outputs that the operator does not have.
+            if (Enumerable.Range(1, node.Outputs.Count - 1).Any(i => node.Outputs[i] is { } other && (other.Uses.Count > 0 || other.IsGraphOutput) || IsReturnedBySubgraph(node, i))) continue;
             Value input = node.Inputs[0]!, output = node.Output;
             if (output.IsGraphOutput && (input.IsConstant || input.IsGraphInput || input.IsGraphOutput || !ReferenceEquals(input.Graph, editor.Graph))) continue;
             editor.ReplaceUses(output, input);
@@ -87,9 +89,8 @@ internal static class Cleanup
             case "Identity":
                 return true;
             case "Dropout":
-                bool maskUnread = node.Outputs.Count < 2 || node.Outputs[1] is not { } mask || (mask.Uses.Count == 0 && !mask.IsGraphOutput);
                 bool inference = node.Opset < 12 || node.Input(2) is not { } training || training.Constant is { Type: DataType.Bool, Length: 1 } flag && !flag.Span<bool>()[0];
-                return maskUnread && inference && !IsReturnedBySubgraph(node, 1);
+                return inference;
             case "Cast":
                 return x.Type.Container == Container.None && x.Type.Element != DataType.Undefined && (long)x.Type.Element == node.Attributes.Int("to");
             case "Transpose":

@@ -36,7 +36,7 @@ internal static class ConstantFolding
         {
             results = op!.Evaluate(new EvaluateContext(node, inputs, options, Parallelism.None));
         }
-        catch (Exception failure) when (failure is OctetException or ArithmeticException or InvalidOperationException or ArgumentException)
+        catch (Exception failure) when (failure is OctetException || OperatorFailure.Covers(failure))
         {
             // Planning or running the node reports what is wrong with it, if it is ever reached.
             refused.Add(node);

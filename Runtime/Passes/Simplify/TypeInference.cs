@@ -36,7 +36,7 @@ internal static class TypeInference
         {
             op.Infer(context);
         }
-        catch (Exception failure) when (failure is ArithmeticException or InvalidOperationException or ArgumentException or IndexOutOfRangeException)
+        catch (Exception failure) when (OperatorFailure.Covers(failure))
         {
             throw context.Error($"the types of its outputs cannot be derived: {failure.Message}", "inputs and attributes fit the operator");
         }

@@ -275,7 +275,7 @@ internal sealed class HostileFileTests
     }
 
     /// <summary>Changes fields of a well-formed file: numbers to extremes, names to other names, elements doubled, dropped or taken from elsewhere.</summary>
-    private static byte[] MutateFields(byte[] seed, Random random)
+    internal static byte[] MutateFields(byte[] seed, Random random)
     {
         ModelProto model = ModelProto.Parser.ParseFrom(seed);
         for (int changes = random.Next(1, 4); changes > 0; changes--)
