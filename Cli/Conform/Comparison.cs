@@ -5,10 +5,11 @@ using Octet.Runtime.Tensors;
 
 namespace Octet.Cli.Conform;
 
-/// <summary>How far a float may be from the stored one: <c>|actual − expected| ≤ Absolute + Relative · |expected|</c>.</summary>
-/// <param name="Relative">Relative part.</param>
+/// <summary>How far a float may be from the stored one: <c>|actual − expected| ≤ Absolute + Relative · |expected| + OfLargest · max |expected|</c>.</summary>
+/// <param name="Relative">Part relative to the element.</param>
 /// <param name="Absolute">Absolute part.</param>
-internal readonly record struct Tolerances(double Relative, double Absolute)
+/// <param name="OfLargest">Part relative to the largest finite magnitude of the output; 0 in ONNX's own comparison.</param>
+internal readonly record struct Tolerances(double Relative, double Absolute, double OfLargest = 0)
 {
     /// <summary>ONNX's own for float32 and float64.</summary>
     public static Tolerances Single { get; } = new(1e-3, 1e-7);
@@ -82,14 +83,20 @@ internal static class Comparison
 
     private static string? Floats(int count, Func<int, double> actual, Func<int, double> expected, Tolerances tolerances)
     {
-        double worst = -1;
+        double worst = -1, absolute = tolerances.Absolute;
         int at = -1, wrong = 0;
+        if (tolerances.OfLargest > 0)
+        {
+            double largest = 0;
+            for (int i = 0; i < count; i++) if (double.IsFinite(expected(i))) largest = Math.Max(largest, Math.Abs(expected(i)));
+            absolute += tolerances.OfLargest * largest;
+        }
         for (int i = 0; i < count; i++)
         {
             double a = actual(i), b = expected(i);
             if (a == b || double.IsNaN(a) && double.IsNaN(b)) continue;
             double difference = Math.Abs(a - b);
-            if (difference <= tolerances.Absolute + tolerances.Relative * Math.Abs(b)) continue;
+            if (difference <= absolute + tolerances.Relative * Math.Abs(b)) continue;
             wrong++;
             if (double.IsNaN(difference)) difference = double.PositiveInfinity;
             if (difference > worst) (worst, at) = (difference, i);

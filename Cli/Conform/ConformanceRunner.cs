@@ -9,7 +9,8 @@ namespace Octet.Cli.Conform;
 /// <summary>Runs cases: loads the model, runs it on each data set, compares with the stored outputs.</summary>
 /// <param name="options">How sessions run.</param>
 /// <param name="limit">Time for one case; a run that takes longer is ended between two operators and fails.</param>
-internal sealed class ConformanceRunner(SessionOptions options, TimeSpan limit)
+/// <param name="given">How floats are compared; null for ONNX's own tolerances, see <see cref="Tolerances.For"/>.</param>
+internal sealed class ConformanceRunner(SessionOptions options, TimeSpan limit, Tolerances? given = null)
 {
     /// <summary>Runs one case.</summary>
     public ConformanceResult Run(ConformanceCase one, CancellationToken cancellation = default)
@@ -44,16 +45,16 @@ internal sealed class ConformanceRunner(SessionOptions options, TimeSpan limit)
     {
         Model model = Model.Load(one.Model);
         InferenceSession? session = null;
-        Tolerances tolerances = Tolerances.For(model.Graph);
+        Tolerances tolerances = given ?? Tolerances.For(model.Graph);
         foreach (string set in one.DataSets)
         {
-            RuntimeValue?[] given = Inputs(model.Graph, set);
-            if (Override(model.Graph, given)) session = null;
+            RuntimeValue?[] stored = Inputs(model.Graph, set);
+            if (Override(model.Graph, stored)) session = null;
             session ??= new InferenceSession(model, options);
             var inputs = new Dictionary<string, RuntimeValue?>(StringComparer.Ordinal);
-            for (int i = 0; i < given.Length; i++)
+            for (int i = 0; i < stored.Length; i++)
             {
-                if (!model.Graph.Inputs[i].IsConstant) inputs[model.Graph.Inputs[i].Name] = given[i];
+                if (!model.Graph.Inputs[i].IsConstant) inputs[model.Graph.Inputs[i].Name] = stored[i];
             }
             IReadOnlyDictionary<string, RuntimeValue?> outputs = session.RunValues(inputs, cancellation);
             for (int o = 0; o < session.Outputs.Count; o++)

@@ -7,8 +7,11 @@ using Spectre.Console;
 
 namespace Octet.Cli.Verbs;
 
-/// <summary><c>octet conform FOLDER… [--json] [--timeout S]</c>: runs ONNX backend cases and compares with their stored outputs.</summary>
-/// <remarks>Exit code 0 only if no case failed; 1 if one did; 2 if there was nothing to run.</remarks>
+/// <summary><c>octet conform FOLDER… [--json] [--timeout S] [--rtol R] [--atol A] [--of-largest F]</c>: runs ONNX backend cases and compares with their stored outputs.</summary>
+/// <remarks>
+/// Floats are compared at ONNX's own tolerances (rtol 1e-3, atol 1e-7; rtol 1e-2 where float16 takes part), everything else exactly. The three options replace both:
+/// <c>|actual − expected| ≤ A + R·|expected| + F·max|expected|</c>, and those that are left out are 0.
+/// Exit code 0 only if no case failed; 1 if one did; 2 if there was nothing to run.</remarks>
 internal static class ConformVerb
 {
     /// <summary>The verb.</summary>
@@ -16,16 +19,29 @@ internal static class ConformVerb
     {
         var folders = new Argument<string[]>("folder") { Description = "Folders; every folder in or below them with model.onnx and test_data_set_N is a case.", Arity = ArgumentArity.OneOrMore };
         var timeout = new Option<int>("--timeout") { Description = "Seconds that one case may take.", DefaultValueFactory = _ => 120 };
-        var command = new Command("conform", "Run ONNX backend test cases and compare with their stored outputs.") { folders, timeout };
-        return VerbHost.Bind(command, host => Run(host, host.Parsed.GetValue(folders) ?? [], host.Parsed.GetValue(timeout)));
+        var relative = new Option<double?>("--rtol") { Description = "Tolerance of floats relative to the expected element, in place of ONNX's own tolerances." };
+        var absolute = new Option<double?>("--atol") { Description = "Absolute tolerance of floats, in place of ONNX's own tolerances." };
+        var ofLargest = new Option<double?>("--of-largest") { Description = "Tolerance of floats relative to the largest expected magnitude of the output, in place of ONNX's own tolerances." };
+        var command = new Command("conform", "Run ONNX backend test cases and compare with their stored outputs.") { folders, timeout, relative, absolute, ofLargest };
+        return VerbHost.Bind(command, host => Run(host, host.Parsed.GetValue(folders) ?? [], host.Parsed.GetValue(timeout),
+            Given(host.Parsed.GetValue(relative), host.Parsed.GetValue(absolute), host.Parsed.GetValue(ofLargest))));
     }
 
-    private static int Run(VerbHost host, IReadOnlyList<string> folders, int timeoutSeconds)
+    private static Tolerances? Given(double? relative, double? absolute, double? ofLargest)
+    {
+        foreach ((string name, double? value) in new[] { ("--rtol", relative), ("--atol", absolute), ("--of-largest", ofLargest) })
+        {
+            if (value is { } number && !(number >= 0 && double.IsFinite(number))) throw new UsageException($"{name} is {number}; rule: a number that is not negative");
+        }
+        return relative is null && absolute is null && ofLargest is null ? null : new Tolerances(relative ?? 0, absolute ?? 0, ofLargest ?? 0);
+    }
+
+    private static int Run(VerbHost host, IReadOnlyList<string> folders, int timeoutSeconds, Tolerances? tolerances)
     {
         if (timeoutSeconds < 1) throw new UsageException($"--timeout is {timeoutSeconds}; rule: at least 1");
         List<ConformanceCase> cases = ConformanceCase.Find(folders);
         if (cases.Count == 0) throw new UsageException($"no case in {string.Join(", ", folders.Select(folder => $"'{folder}'"))}; rule: a case is a folder with model.onnx and test_data_set_N");
-        var runner = new ConformanceRunner(new SessionOptions { Threads = 1 }, TimeSpan.FromSeconds(timeoutSeconds));
+        var runner = new ConformanceRunner(new SessionOptions { Threads = 1 }, TimeSpan.FromSeconds(timeoutSeconds), tolerances);
         List<ConformanceResult> results = WorkProgress.Show(host, "conform", progress =>
         {
             var done = new List<ConformanceResult>(cases.Count);

@@ -67,6 +67,27 @@ internal sealed class ConformVerbTests
         Assert.That(Counts(report), Is.EqualTo((0, 1, 0)));
     }
 
+    [TestCase("--rtol", "0.004", 1)]
+    [TestCase("--rtol", "0.006", 0)]
+    [TestCase("--atol", "0.009", 1)]
+    [TestCase("--atol", "0.011", 0)]
+    [TestCase("--of-largest", "0.004", 1)]
+    [TestCase("--of-largest", "0.006", 0)]
+    public void TolerancesMayBeGiven(string option, string value, int expected)
+    {
+        Write("a", "Neg", Tensor.Create<float>([-1, 2.01f], 2));   // the second element is 0.01 off
+        Assert.That(OctetCommand.Run(["conform", _root, "--timeout", "10", option, value], TextWriter.Null, TextWriter.Null), Is.EqualTo(expected));
+    }
+
+    [Test]
+    public void TheLargestElementBoundsAllOthers()
+    {
+        Write("a", "Neg", Tensor.Create<float>([-1.009f, 2], 2));
+        Assert.That(OctetCommand.Run(["conform", _root, "--timeout", "10", "--of-largest", "0.005"], TextWriter.Null, TextWriter.Null), Is.Zero);
+        Assert.That(OctetCommand.Run(["conform", _root, "--timeout", "10", "--rtol", "0.005"], TextWriter.Null, TextWriter.Null), Is.EqualTo(1));
+        Assert.That(OctetCommand.Run(["conform", _root, "--timeout", "10", "--rtol", "-1"], TextWriter.Null, TextWriter.Null), Is.EqualTo(2));
+    }
+
     [Test]
     public void NothingToRunIsAnErrorOfItsOwn() => Assert.That(OctetCommand.Run(["conform", _root, "--json", "--timeout", "10"], TextWriter.Null, TextWriter.Null), Is.EqualTo(2));
 

@@ -85,6 +85,7 @@ internal sealed class RowPlan
     public void Seek(int row, Span<int> index, Span<int> offsets)
     {
         offsets.Clear();
+        if (Rows == 0) return;
         for (int axis = _extents.Length - 1; axis >= 0; axis--)
         {
             int position = row % _extents[axis];
