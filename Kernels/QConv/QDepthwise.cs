@@ -3,6 +3,7 @@ using Octet.Kernels.Emit;
 using Octet.Kernels.Geometry;
 using Octet.Kernels.Memory;
 using Octet.Kernels.QConv.X86;
+using Octet.Kernels.QGemm;
 using Octet.Kernels.Requantize;
 
 namespace Octet.Kernels.QConv;
@@ -161,6 +162,8 @@ internal static unsafe class QDepthwiseKernels
         new("u8s8s32-dw64x2-avx512", CpuFeatures.Avx512, 64, 2, 2, 50f, QEpilogueKernel.Isa512, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise512.Run]),
         new("u8s8s32-dw32x4-avxvnni", CpuFeatures.Avx2 | CpuFeatures.AvxVnni, 32, 4, 1, 45f, QEpilogueKernel.Isa256, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise256<QuadStep256>.Run]),
         new("u8s8s32-dw32x2-avx2", CpuFeatures.Avx2, 32, 2, 2, 30f, QEpilogueKernel.Isa256, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise256<PairStep256>.Run]),
+        new("u8s8s32-dw16x2-sse41", CpuFeatures.Vector128 | CpuFeatures.Sse41, 16, 2, 2, 15f, QEpilogueKernel.Isa128, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise128<SseDot128>.Run]),
+        new("u8s8s32-dw16x2-vector128", CpuFeatures.Vector128, 16, 2, 2, 8f, QEpilogueKernel.Isa128, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise128<PortableDot128>.Run]),
         new("u8s8s32-dw1x1-scalar", CpuFeatures.None, 1, 1, 4, 1f, QEpilogueKernel.Scalar, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwiseScalar.Run]),
     ];
 
@@ -175,7 +178,6 @@ internal static unsafe class QDepthwiseKernels
             if ((kernel.Requires & ~cpu) != 0) continue;
             int channels = Math.Max(1, shape.OutChannels), padded = (channels + kernel.Block - 1) / kernel.Block * kernel.Block;
             float speed = kernel.Throughput * Math.Min(1f, (float)channels * QDepthwiseWeights.FoldOf(kernel, shape) / padded);
-            if (shape.GroupOutChannels > 1 && kernel.Block > 1) continue;
             if (speed > bestSpeed) (best, bestSpeed) = (kernel, speed);
         }
         return best!;
@@ -226,8 +228,7 @@ internal sealed unsafe class QDepthwiseWeights
             }
         }
         bool Holds(QDepthwiseKernel candidate) =>
-            (candidate.WeightBytes == 4 || lowest >= -(1 << (8 * candidate.WeightBytes - 1)) && highest < 1 << (8 * candidate.WeightBytes - 1))
-            && (candidate.Block == 1 || shape.GroupOutChannels == 1);
+            candidate.WeightBytes == 4 || lowest >= -(1 << (8 * candidate.WeightBytes - 1)) && highest < 1 << (8 * candidate.WeightBytes - 1);
         Kernel = Holds(kernel) ? kernel
             : QDepthwiseKernels.All.First(candidate => (candidate.Requires & ~(kernel.Requires | kernel.Epilogue.Requires)) == 0 && Holds(candidate));
 
@@ -268,7 +269,7 @@ internal sealed unsafe class QDepthwiseWeights
 
     /// <summary><see cref="Fold"/> for a kernel and shape.</summary>
     public static int FoldOf(QDepthwiseKernel kernel, ConvShape shape) =>
-        shape.GroupOutChannels == 1 && shape.W.Stride == 1 && shape.OutChannels > 0 && kernel.Block % shape.OutChannels == 0 ? kernel.Block / shape.OutChannels : 1;
+        shape.W.Stride == 1 && shape.OutChannels > 0 && kernel.Block % shape.OutChannels == 0 ? kernel.Block / shape.OutChannels : 1;
 
     /// <summary>A slot that no tap fills; its weight is 0.</summary>
     public const int Unused = -1;

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using Octet.Kernels.Geometry;
 using Octet.Kernels.Memory;
 using Octet.Kernels.Requantize;
@@ -11,6 +12,7 @@ namespace Octet.Kernels.QConv;
 /// A piece is a stretch of output columns in some consecutive output rows. The input rows that its windows need are copied, with
 /// their padding at the left and right, into a ring of lines, each once; rows above and below the image are one constant line of
 /// zero points. So no window has an edge, whole vectors may be read at the last channel, and one call covers a whole stretch.
+/// Where several filters read one channel, the copy repeats it that often: then output channel o reads the line's channel o.
 /// </remarks>
 internal sealed unsafe class QDepthwisePlan
 {
@@ -34,6 +36,8 @@ internal sealed unsafe class QDepthwisePlan
     private readonly int _stretches;
     private readonly int _lineBytes;
     private readonly int _lines;                   // [kernel depth][rows spanned by a window]
+    private readonly int _repeat;                  // output channels of one input channel
+    private readonly AlignedBuffer _repeatMasks;   // [vector out of 16 bytes in][byte]: the byte in that it repeats
 
     public QDepthwisePlan(QConvolution owner, int outputStride)
     {
@@ -45,10 +49,13 @@ internal sealed unsafe class QDepthwisePlan
         int block = _weights.Kernel.Block, blocks = _weights.Starts.Length, fold = _weights.Fold;
 
         _lines = checked(shape.D.Kernel * shape.H.Span);
-        long columns = RingBudget / ((long)_lines * Math.Max(1, shape.InChannels));
+        long columns = RingBudget / ((long)_lines * Math.Max(1, shape.OutChannels));
         _stretch = (int)Math.Min(Math.Max(1, w.Output), Math.Max(SmallestStretch, (columns - w.Span) / w.Stride + 1));
         _stretches = (w.Output + _stretch - 1) / _stretch;
-        _lineBytes = Align(checked(((_stretch - 1) * w.Stride + w.Span) * shape.InChannels + fold * block));
+        _lineBytes = Align(checked(((_stretch - 1) * w.Stride + w.Span) * shape.OutChannels + fold * block));
+        _repeat = shape.GroupOutChannels;
+        _repeatMasks = new AlignedBuffer(_repeat * 16);
+        for (int i = 0; i < _repeat * 16; i++) _repeatMasks.Pointer[i] = (byte)(i / _repeat);
         _padLine = new AlignedBuffer(_lineBytes);
         _padLine.Span<byte>(0, _lineBytes).Fill((byte)owner.ZeroPoint);
 
@@ -150,7 +157,7 @@ internal sealed unsafe class QDepthwisePlan
                             }
                         }
                         byte** to = taps + (kd * ha.Kernel + kh) * wa.Kernel;
-                        for (int kw = 0; kw < wa.Kernel; kw++) to[kw] = line + (nint)kw * wa.Dilation * channels;
+                        for (int kw = 0; kw < wa.Kernel; kw++) to[kw] = line + (nint)kw * wa.Dilation * shape.OutChannels;
                     }
                 }
                 nint firstPixel = ((nint)plane * ha.Output + oh) * wa.Output + firstColumn;
@@ -167,9 +174,30 @@ internal sealed unsafe class QDepthwisePlan
             int begin = firstColumn * wa.Stride - wa.PadBegin;   // input column of the line's first pixel
             int left = Math.Clamp(-begin, 0, width), inside = Math.Clamp(wa.Input - (begin + left), 0, width - left), right = width - left - inside;
             byte zeroPoint = (byte)Plan._owner.ZeroPoint;
-            Unsafe.InitBlockUnaligned(to, zeroPoint, (uint)(left * channels));
-            if (inside > 0) Buffer.MemoryCopy(from + (nint)(begin + left) * channels, to + (nint)left * channels, (long)inside * channels, (long)inside * channels);
-            Unsafe.InitBlockUnaligned(to + (nint)(left + inside) * channels, zeroPoint, (uint)(right * channels));
+            int wide = shape.OutChannels;
+            Unsafe.InitBlockUnaligned(to, zeroPoint, (uint)(left * wide));
+            if (inside > 0) Repeat(from + (nint)(begin + left) * channels, to + (nint)left * wide, inside * channels);
+            Unsafe.InitBlockUnaligned(to + (nint)(left + inside) * wide, zeroPoint, (uint)(right * wide));
+        }
+
+        /// <summary>Copies bytes, each as often as its channel has filters.</summary>
+        private readonly void Repeat(byte* from, byte* to, int count)
+        {
+            int repeat = Plan._repeat;
+            if (repeat == 1)
+            {
+                Buffer.MemoryCopy(from, to, count, count);
+                return;
+            }
+            int i = 0;
+            byte* masks = Plan._repeatMasks.Pointer;
+            for (; i <= count - 16; i += 16)
+            {
+                Vector128<byte> bytes = Vector128.Load(from + i);
+                for (int part = 0; part < repeat; part++, to += 16) Vector128.ShuffleNative(bytes, Vector128.Load(masks + part * 16)).Store(to);
+            }
+            for (; i < count; i++)
+                for (int part = 0; part < repeat; part++) *to++ = from[i];
         }
 
         private readonly void RunPixels(byte** taps, byte** blockTaps, int* sums, nint firstPixel, int pixels)
@@ -178,9 +206,9 @@ internal sealed unsafe class QDepthwisePlan
             QDepthwiseKernel kernel = weights.Kernel;
             ConvShape shape = Plan._owner.Shape;
             QEpilogue epilogue = Plan._owner.Epilogue;
-            int block = kernel.Block, channels = shape.OutChannels, multiple = shape.GroupOutChannels, fold = weights.Fold;
+            int block = kernel.Block, channels = shape.OutChannels, fold = weights.Fold;
             int[] slotTaps = weights.SlotTaps;
-            nint step = (nint)shape.W.Stride * shape.InChannels, sumStride = (nint)epilogue.SumRowStride * epilogue.SumElementBytes;
+            nint step = (nint)shape.W.Stride * channels, sumStride = (nint)epilogue.SumRowStride * epilogue.SumElementBytes;
             bool requantizes = Plan._requantizes;
 
             QDepthwiseRun run;
@@ -198,7 +226,7 @@ internal sealed unsafe class QDepthwisePlan
                 for (int i = 0; i < weights.Starts.Length; i++)
                 {
                     int start = weights.Starts[i];
-                    nint at = first * step + start / multiple;
+                    nint at = first * step + start;
                     for (int slot = 0; slot < slotTaps.Length; slot++)
                     {
                         int tap = slotTaps[slot];

@@ -19,6 +19,8 @@ internal static unsafe class QGemmKernels
         new("u8s8s32-8x32x2-avx512", CpuFeatures.Avx512, 8, 32, QGemmPacking.Words, 100f, QEpilogueKernel.Isa512, () => QGemmTile512.All()),
         new("u8s8s32-5x16x4-avx2", CpuFeatures.Avx2, 5, 16, QGemmPacking.Pairs, 100f, QEpilogueKernel.Isa256, () => QGemmPairTile256.All()) { UnprovedThroughput = 70f },
         new("u8s8s32-6x16x2-avx2", CpuFeatures.Avx2, 6, 16, QGemmPacking.Words, 80f, QEpilogueKernel.Isa256, () => QGemmTile256<WordDot256>.All()),
+        new("u8s8s32-6x8x2-sse41", CpuFeatures.Vector128 | CpuFeatures.Sse41, 6, 8, QGemmPacking.Words, 40f, QEpilogueKernel.Isa128, () => QGemmTile128<SseDot128>.All()),
+        new("u8s8s32-6x8x2-vector128", CpuFeatures.Vector128, 6, 8, QGemmPacking.Words, 10f, QEpilogueKernel.Isa128, () => QGemmTile128<PortableDot128>.All()),
         new("u8s8s32-4x8x4-scalar", CpuFeatures.None, 4, 8, QGemmPacking.Bytes, 1f, QEpilogueKernel.Scalar, () => QGemmTileScalar.All()),
     ];
 

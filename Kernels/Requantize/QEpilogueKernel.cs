@@ -41,6 +41,9 @@ internal abstract unsafe class QEpilogueKernel
     /// <summary>The definition.</summary>
     public static QEpilogueKernel Scalar { get; } = new ScalarKernel();
 
+    /// <summary>128-bit vectors of any architecture.</summary>
+    public static QEpilogueKernel Isa128 { get; } = new QEpilogueKernel128();
+
     /// <summary>256-bit vectors.</summary>
     public static QEpilogueKernel Isa256 { get; } = new QEpilogueKernel256();
 
@@ -54,7 +57,7 @@ internal abstract unsafe class QEpilogueKernel
     public static QEpilogueKernel BesideEmittedCode { get; } = Avx512BW.IsSupported ? Isa512 : Avx2.IsSupported ? Isa256 : Scalar;
 
     /// <summary>Every implementation; the definition is last.</summary>
-    public static QEpilogueKernel[] All { get; } = [Isa512, Isa256, Scalar];
+    public static QEpilogueKernel[] All { get; } = [Isa512, Isa256, Isa128, Scalar];
 
     /// <summary>Instruction set in words.</summary>
     public abstract string Name { get; }

@@ -1,7 +1,35 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Octet.Kernels.QConv.Winograd;
+
+/// <summary>The inputs of one dimension of a data transform.</summary>
+internal interface IWinogradData
+{
+    /// <summary>Input <paramref name="i"/>.</summary>
+    Vector256<short> this[int i] { get; }
+}
+
+/// <summary>Bytes of 16 channels of pixels, less their zero point.</summary>
+internal readonly unsafe struct WinogradPixels(byte** taps, nint stride, nint channel, Vector256<short> zeroPoint) : IWinogradData
+{
+    public Vector256<short> this[int i]
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => Avx2.ConvertToVector256Int16(taps[i * stride] + channel) - zeroPoint;
+    }
+}
+
+/// <summary>What the first dimension left.</summary>
+internal readonly unsafe struct WinogradWords(Vector256<short>* from) : IWinogradData
+{
+    public Vector256<short> this[int i]
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => from[i];
+    }
+}
 
 /// <summary>The minimal algorithm <c>F(m×m, 3×3)</c> in integers: <c>y = Aᵀ[(G g Gᵀ) ∘ (Bᵀ d B)]A</c> with G scaled to integers, which multiplies y by a known constant.</summary>
 /// <remarks>
@@ -30,7 +58,7 @@ internal interface IQWinogradTile
     static abstract void Filter(int g0, int g1, int g2, Span<int> to);
 
     /// <summary><c>Bᵀ·d</c>.</summary>
-    static abstract unsafe void Data(Vector256<short>* from, nint fromStride, Vector256<short>* to, nint toStride);
+    static abstract unsafe void Data<TFrom>(TFrom from, Vector256<short>* to, nint toStride) where TFrom : struct, IWinogradData;
 
     /// <summary>Scaled <c>Aᵀ·m</c>.</summary>
     static abstract unsafe void Result(Vector256<int>* from, nint fromStride, Vector256<int>* to, nint toStride);
@@ -64,9 +92,9 @@ internal readonly struct QWinograd2 : IQWinogradTile
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static unsafe void Data(Vector256<short>* from, nint fromStride, Vector256<short>* to, nint toStride)
+    public static unsafe void Data<TFrom>(TFrom from, Vector256<short>* to, nint toStride) where TFrom : struct, IWinogradData
     {
-        Vector256<short> d0 = from[0], d1 = from[fromStride], d2 = from[2 * fromStride], d3 = from[3 * fromStride];
+        Vector256<short> d0 = from[0], d1 = from[1], d2 = from[2], d3 = from[3];
         to[0] = d0 - d2;
         to[toStride] = d1 + d2;
         to[2 * toStride] = d2 - d1;
@@ -114,9 +142,9 @@ internal readonly struct QWinograd4 : IQWinogradTile
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static unsafe void Data(Vector256<short>* from, nint fromStride, Vector256<short>* to, nint toStride)
+    public static unsafe void Data<TFrom>(TFrom from, Vector256<short>* to, nint toStride) where TFrom : struct, IWinogradData
     {
-        Vector256<short> d0 = from[0], d1 = from[fromStride], d2 = from[2 * fromStride], d3 = from[3 * fromStride], d4 = from[4 * fromStride], d5 = from[5 * fromStride];
+        Vector256<short> d0 = from[0], d1 = from[1], d2 = from[2], d3 = from[3], d4 = from[4], d5 = from[5];
         Vector256<short> d1x4 = d1 << 2, d2x4 = d2 << 2;
         to[0] = (d0 << 2) - d2x4 - d2 + d4;
         Vector256<short> even = d4 - d2x4, odd = d3 - d1x4;

@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
 using Octet.Kernels.Cpu;
 using Octet.Kernels.Geometry;
 using Octet.Kernels.Memory;
@@ -50,7 +49,7 @@ internal abstract unsafe class QWinogradPlan
 /// <remarks>
 /// A piece is a block of output tiles. Its input tiles are transformed once, and for every panel of output channels and every few tiles
 /// <code>
-///   V[position][tile][c]  =  Bᵀ d B                                  int16, all channels; d = x − zx, 0 in the padding
+///   V[few tiles][position][tile][c]  =  Bᵀ d B                       int16, all channels; d = x − zx, 0 in the padding
 ///   M[position][tile][n]  =  V[position] · U[panel][position]        one small product per position, int32; stays in L1
 ///   D[row][tile][column][n] = Aᵀ M A · inverse &gt;&gt; shift + bias      the direct sums of m × m output pixels
 /// </code>
@@ -78,6 +77,7 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
     private readonly int _rowBytes;             // one tile's channels at one position
     private readonly nint _positionBytes;       // V; an odd number of cache lines, so that positions do not share cache sets
     private readonly nint _productBytes;        // M, likewise
+    private readonly nint _dataBytes;           // V of a block
 
     public QWinogradPlan(QConvolution owner, QWinogradWeights weights)
     {
@@ -98,9 +98,10 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
         _blocks = Math.Max(1, (_tiles + byBlock - 1) / byBlock);
         _blockTiles = Math.Max(1, (_tiles + _blocks - 1) / _blocks);
         _subTiles = Math.Min(byProducts, _blockTiles);
-        _positionBytes = OddLines((long)_blockTiles * _rowBytes);
+        _positionBytes = OddLines((long)_subTiles * _rowBytes);
+        _dataBytes = checked((_blockTiles + _subTiles - 1) / _subTiles * Positions * _positionBytes);
         _productBytes = OddLines((long)_subTiles * kernel.Nr * sizeof(int));
-        WorkerBytes = checked(Positions * (_positionBytes + _productBytes) + ResultBytes + Align((long)kernel.Mr * sizeof(byte*)));
+        WorkerBytes = checked(_dataBytes + Positions * _productBytes + ResultBytes + Align((long)kernel.Mr * sizeof(byte*)));
     }
 
     public override long WorkerBytes { get; }
@@ -138,17 +139,22 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
             int firstTile = block * o._blockTiles, tiles = Math.Min(o._blockTiles, o._tiles - firstTile);
             int firstPanel = (int)((long)w.Panels * part / PanelPieces), lastPanel = (int)((long)w.Panels * (part + 1) / PanelPieces);
             byte* data = Scratch + worker * o.WorkerBytes;
-            byte* products = data + Positions * o._positionBytes;
+            byte* products = data + o._dataBytes;
             byte* results = products + Positions * o._productBytes;
             byte** rows = (byte**)(results + o.ResultBytes);
-            for (int t = 0; t < tiles; t++) o.TransformInput(X, firstTile + t, data + (nint)t * o._rowBytes);
+            int subs = (tiles + o._subTiles - 1) / o._subTiles;
+            nint subBytes = Positions * o._positionBytes;
+            for (int sub = 0; sub < subs; sub++)
+            {
+                QGemmPanels.Tile(tiles, o._subTiles, sub, out int first, out int count);
+                for (int t = 0; t < count; t++) o.TransformInput(X, firstTile + first + t, data + sub * subBytes + (nint)t * o._rowBytes);
+            }
             for (int panel = firstPanel; panel < lastPanel; panel++)
             {
-                int subs = (tiles + o._subTiles - 1) / o._subTiles;
                 for (int sub = 0; sub < subs; sub++)
                 {
                     QGemmPanels.Tile(tiles, o._subTiles, sub, out int first, out int count);
-                    o.Multiply(data + (nint)first * o._rowBytes, w.Panel(panel), products, count, rows);
+                    o.Multiply(data + sub * subBytes, w.Panel(panel), products, count, rows);
                     for (int t = 0; t < count; t++) o.TransformResult(products, t, panel, (int*)results);
                     o.Store((int*)results, firstTile + first, count, panel, Sum, Y, YStride);
                 }
@@ -172,22 +178,15 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
             for (int j = 0; j < side; j++)
                 taps[i * side + j] = inside && (uint)(column + j) < width ? row + (nint)j * channels : _padRow.Pointer;
         }
-        Vector256<short>* lines = stackalloc Vector256<short>[TTile.Input], half = stackalloc Vector256<short>[Positions], whole = stackalloc Vector256<short>[TTile.Input];
+        Vector256<short>* half = stackalloc Vector256<short>[Positions];
+        nint positionVectors = _positionBytes / sizeof(Vector256<short>);
         Vector256<short> zeroPoint = Vector256.Create((short)_owner.ZeroPoint);
         for (int c = 0; c < channels; c += Lanes)
         {
             if (c > channels - Lanes) c = channels - Lanes;   // the last vector overlaps the one before and stores the same
-            for (int j = 0; j < side; j++)
-            {
-                for (int i = 0; i < side; i++) lines[i] = Avx2.ConvertToVector256Int16(taps[i * side + j] + c) - zeroPoint;
-                TTile.Data(lines, 1, half + j, TTile.Input);
-            }
-            for (int i = 0; i < side; i++)
-            {
-                TTile.Data(half + i * side, 1, whole, 1);
-                byte* at = to + i * side * _positionBytes + c * sizeof(short);
-                for (int j = 0; j < side; j++, at += _positionBytes) whole[j].Store((short*)at);
-            }
+            for (int j = 0; j < side; j++) TTile.Data(new WinogradPixels(taps + j, TTile.Input, c, zeroPoint), half + j, TTile.Input);
+            byte* at = to + c * sizeof(short);
+            for (int i = 0; i < side; i++, at += side * _positionBytes) TTile.Data(new WinogradWords(half + i * side), (Vector256<short>*)at, positionVectors);
         }
     }
 
@@ -224,17 +223,13 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
     {
         int side = TTile.Input, m = TTile.Output, nr = _weights.Kernel.Nr;
         int* bias = _owner.Epilogue.BiasPointer + panel * nr;
-        Vector256<int>* lines = stackalloc Vector256<int>[TTile.Input], half = stackalloc Vector256<int>[TTile.Output * TTile.Input], whole = stackalloc Vector256<int>[TTile.Output];
+        Vector256<int>* half = stackalloc Vector256<int>[TTile.Output * TTile.Input], whole = stackalloc Vector256<int>[TTile.Output];
+        nint lineVectors = side * _productBytes / sizeof(Vector256<int>);
         Vector256<int> inverse = Vector256.Create(TTile.Inverse);
         for (int n = 0; n < nr; n += 8)
         {
             byte* from = products + ((nint)tile * nr + n) * sizeof(int);
-            for (int j = 0; j < side; j++)
-            {
-                byte* at = from + j * _productBytes;
-                for (int i = 0; i < side; i++, at += side * _productBytes) lines[i] = Vector256.Load((int*)at);
-                TTile.Result(lines, 1, half + j, TTile.Input);
-            }
+            for (int j = 0; j < side; j++, from += _productBytes) TTile.Result((Vector256<int>*)from, lineVectors, half + j, TTile.Input);
             Vector256<int> start = Vector256.Load(bias + n);
             for (int i = 0; i < m; i++)
             {

@@ -214,6 +214,9 @@ internal static class ConvShapes
         Square(1, 24, 24, 24, 10, 3, 2, 1, 1),
         new(1, 40, 40, 40, WindowAxis.Unit, WindowAxis.Unit, Axis(1500, 9, 1, 1, 4, 4)),                            // more than one stretch
         Square(1, 6, 18, 6, 6, 3, 1, 1, 1),                                                                         // three filters per channel
+        Square(2, 20, 40, 20, 7, 3, 1, 1, 1),                                                                       // two filters per channel
+        Square(1, 37, 185, 37, 8, 5, 2, 1, 2),                                                                      // five
+        Square(1, 16, 64, 16, 9, 3, 1, 2, 2),                                                                       // four, a whole block
         new(1, 24, 24, 24, WindowAxis.Unit, Axis(7, 3, 1, 1, 0, 2), Axis(5, 2, 3, 1, 1, 0)),
         new(2, 12, 12, 12, WindowAxis.Unit, WindowAxis.Unit, Axis(33, 5, 1, 1, 2, 2)),
         new(1, 20, 20, 20, Axis(4, 3, 1, 1, 1, 1), Axis(5, 3, 2, 1, 1, 1), Axis(6, 2, 1, 2, 0, 1)),

@@ -18,6 +18,8 @@ internal sealed class QGemmSelectionTests
     private static readonly object[][] Cpus =
     [
         ["none", CpuFeatures.None, "u8s8s32-4x8x4-scalar", "u8s8s32-4x8x4-scalar", "u8s8s32-dw1x1-scalar"],
+        ["any with 128-bit vectors", CpuFeatures.Vector128, "u8s8s32-6x8x2-vector128", "u8s8s32-6x8x2-vector128", "u8s8s32-dw16x2-vector128"],
+        ["Nehalem", Of("Nehalem"), "u8s8s32-6x8x2-sse41", "u8s8s32-6x8x2-sse41", "u8s8s32-dw16x2-sse41"],
         ["Haswell", Of("Haswell"), "u8s8s32-6x16x2-avx2", "u8s8s32-6x16x2-avx2", "u8s8s32-dw32x2-avx2"],
         ["Zen 3", Of("Zen 3"), "u8s8s32-6x16x2-avx2", "u8s8s32-6x16x2-avx2", "u8s8s32-dw32x2-avx2"],
         ["Skylake-X", Of("Skylake-X"), "u8s8s32-8x32x2-avx512", "u8s8s32-6x16x2-avx2", "u8s8s32-dw64x2-avx512"],
