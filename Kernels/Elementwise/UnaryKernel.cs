@@ -50,6 +50,7 @@ internal sealed unsafe class UnaryKernel
         UnaryOperation.Selu => ForWidth<SeluOp>(width),
         UnaryOperation.Celu => ForWidth<CeluOp>(width),
         UnaryOperation.Softplus => ForWidth<SoftplusOp>(width),
+        UnaryOperation.LogSigmoid => ForWidth<LogSigmoidOp>(width),
         UnaryOperation.Softsign => ForWidth<SoftsignOp>(width),
         UnaryOperation.Mish => ForWidth<MishOp>(width),
         UnaryOperation.Abs => ForWidth<AbsOp>(width),

@@ -51,6 +51,9 @@ internal enum UnaryOperation
     /// <summary><c>ln(1 + eˣ) = max(x, 0) + ln(1 + e^−|x|)</c>.</summary>
     Softplus,
 
+    /// <summary><c>ln(1 / (1 + e^−x)) = min(x, 0) − ln(1 + e^−|x|)</c>.</summary>
+    LogSigmoid,
+
     /// <summary><c>x / (1 + |x|)</c>.</summary>
     Softsign,
 

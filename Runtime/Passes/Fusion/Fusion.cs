@@ -29,6 +29,8 @@ internal static class Fusions
         new RecognizeHardSwish(),
         new RecognizeGeluAsActivation(),
         new RecognizeLayerNormInPlan(),
+        new RecognizeMish(),
+        new RecognizeLogSigmoid(),
         new FusePowMul(),
         new RecognizeSquare(),
         new RecognizeChannelSplit(),

@@ -35,6 +35,7 @@ internal static class Lowering
         new BiasInEpilogue(),
         new ScaleInEpilogue(),
         new SumInEpilogue(),
+        new FloatSumInEpilogue(),
         new ClampInEpilogue(),
         new QuantizeOutput(),
         new QuantizePair(),
@@ -47,6 +48,8 @@ internal static class Lowering
 
     /// <summary>Passes over the graph after which a fixed point counts as unreachable; real models need three or four.</summary>
     private const int MostRounds = 64;
+
+    private const int LastPhase = 2;
 
     /// <summary>Lowers <paramref name="graph"/> and its subgraphs in place. Types must be inferred; shapes should be concrete.</summary>
     /// <param name="graph">The graph.</param>
@@ -74,7 +77,12 @@ internal static class Lowering
 
     private static void ToFixedPoint(LoweringContext context, LoweringReport report, Dictionary<Node, (string Rule, string Reason)> refused)
     {
-        LoweringRule[] rules = [.. Rules.Where(rule => !report.Disabled.Contains(rule.Name))];
+        for (int phase = 0; phase <= LastPhase; phase++)
+            ToFixedPoint(context, report, refused, [.. Rules.Where(rule => rule.Phase <= phase && !report.Disabled.Contains(rule.Name))]);
+    }
+
+    private static void ToFixedPoint(LoweringContext context, LoweringReport report, Dictionary<Node, (string Rule, string Reason)> refused, LoweringRule[] rules)
+    {
         for (int round = 0; round < MostRounds; round++)
         {
             bool changed = false;

@@ -37,6 +37,7 @@ internal sealed class UnaryKernelTests
         UnaryOperation.Selu => Beta * (x < 0 ? Alpha * ExpMinusOne(x) : x),
         UnaryOperation.Celu => x < 0 ? Alpha * ExpMinusOne(x / Alpha) : x,
         UnaryOperation.Softplus => Math.Max(0, x) + LogOnePlus(Math.Exp(-Math.Abs(x))),
+        UnaryOperation.LogSigmoid => Math.Min(0, x) - LogOnePlus(Math.Exp(-Math.Abs(x))),
         UnaryOperation.Softsign => x / (1 + Math.Abs(x)),
         UnaryOperation.Mish => x * Math.Tanh(Math.Max(0, x) + LogOnePlus(Math.Exp(-Math.Abs(x)))),
         UnaryOperation.Abs => Math.Abs(x),
@@ -63,7 +64,7 @@ internal sealed class UnaryKernelTests
         UnaryOperation.Tanh => Tolerance.FunctionUlps.Tanh,
         UnaryOperation.Sigmoid => Tolerance.FunctionUlps.Sigmoid,
         UnaryOperation.Erf => Tolerance.FunctionUlps.Erf,
-        UnaryOperation.Softplus => Tolerance.FunctionUlps.Softplus,
+        UnaryOperation.Softplus or UnaryOperation.LogSigmoid => Tolerance.FunctionUlps.Softplus,
         UnaryOperation.Elu or UnaryOperation.Celu or UnaryOperation.Selu => Tolerance.FunctionUlps.ExpMinusOne + 2,
         UnaryOperation.HardSigmoid or UnaryOperation.HardSwish or UnaryOperation.Affine or UnaryOperation.GeluErf or UnaryOperation.GeluTanh
             or UnaryOperation.Swish or UnaryOperation.Mish => null,

@@ -36,6 +36,8 @@ internal sealed class StoreAsUInt8 : LoweringRule
 {
     public override string Name => "store-as-uint8";
 
+    public override int Phase => 0;
+
     public override LoweringResult Apply(Node node, LoweringContext c)
     {
         if (LoweringContext.IsQuantize(node) && node.Output.Type.Element == DataType.Int8 && LoweringContext.PerTensor(node) is { } written)

@@ -178,7 +178,6 @@ internal sealed class ClampInEpilogue : LoweringRule
 }
 
 /// <summary><c>Q([clamp](layer + DequantizeLinear(s)))</c> → the layer with a sum operand, added to the unrounded product.</summary>
-/// <remarks>Where the sum is not quantized, or s is a float value, the layer adds it in float and keeps its real output.</remarks>
 internal sealed class SumInEpilogue : LoweringRule
 {
     public override string Name => "sum-in-epilogue";
@@ -186,28 +185,36 @@ internal sealed class SumInEpilogue : LoweringRule
     public override LoweringResult Apply(Node node, LoweringContext c)
     {
         if (!node.Is("Add")) return LoweringResult.None;
-        // The later of two layers takes the other as its operand.
         for (int side = 1; side >= 0; side--)
         {
-            Value? other = node.Inputs[1 - side];
-            if (c.FloatLayer(node.Inputs[side]) is not { } layer || other is null || other.IsConstant || ReferenceEquals(other, node.Inputs[side])) continue;
-            if (layer.Input(LayerEpilogue.Sum) is not null) continue;
-            if (layer.Attributes.Contains("lo")) return LoweringResult.Refuse("the convolution in front is clamped before the sum");
-            if (!node.Output.Type.IsConcrete) return LoweringResult.Refuse("its extents are not known");
-            if (!other.Type.Equals(node.Output.Type) || !layer.Output.Type.Equals(node.Output.Type)) return LoweringResult.Refuse("its operands have different shapes");
-            AttributeMap attributes = layer.Attributes.Copy();
-            if (LoweringContext.Source(other) is { } source && Clamps.ToQuantize(c, node.Output) is var (quantize, grid, low, high, between))
+            if (Operands(node, side, c, out LoweringResult refusal) is not var (layer, other))
             {
-                ToBytes(attributes, grid, low, high);
-                attributes["sum_zero_point"] = (long)source.Grid.ZeroPoint;
-                attributes["sum_multiplier"] = source.Grid.Scale / grid.Scale;
-                c.Replace(quantize.Output, c.Add(layer.OperatorType, [layer.Inputs[0], layer.Inputs[1], layer.Input(LayerEpilogue.Bias), c.Bytes(source)], attributes, quantize, quantize.Output.Type, [layer, node, .. between]));
-                return LoweringResult.Done;
+                if (refusal.Reason is not null) return refusal;
+                continue;
             }
-            c.Replace(node.Output, c.Add(layer.OperatorType, [layer.Inputs[0], layer.Inputs[1], layer.Input(LayerEpilogue.Bias), other], attributes, node, node.Output.Type, [layer, node]));
+            if (LoweringContext.Source(other) is not { } source || Clamps.ToQuantize(c, node.Output) is not var (quantize, grid, low, high, between)) continue;
+            AttributeMap attributes = layer.Attributes.Copy();
+            ToBytes(attributes, grid, low, high);
+            attributes["sum_zero_point"] = (long)source.Grid.ZeroPoint;
+            attributes["sum_multiplier"] = source.Grid.Scale / grid.Scale;
+            c.Replace(quantize.Output, c.Add(layer.OperatorType, [layer.Inputs[0], layer.Inputs[1], layer.Input(LayerEpilogue.Bias), c.Bytes(source)], attributes, quantize, quantize.Output.Type, [layer, node, .. between]));
             return LoweringResult.Done;
         }
         return LoweringResult.None;
+    }
+
+    /// <summary>The layer on one side of a sum and the value on the other; null where there is no such layer, with a refusal where it cannot take the sum.</summary>
+    internal static (Node Layer, Value Other)? Operands(Node node, int side, LoweringContext c, out LoweringResult refusal)
+    {
+        refusal = LoweringResult.None;
+        Value? other = node.Inputs[1 - side];
+        if (c.FloatLayer(node.Inputs[side]) is not { } layer || other is null || other.IsConstant || ReferenceEquals(other, node.Inputs[side])) return null;
+        if (layer.Input(LayerEpilogue.Sum) is not null) return null;
+        if (layer.Attributes.Contains("lo")) refusal = LoweringResult.Refuse("the convolution in front is clamped before the sum");
+        else if (!node.Output.Type.IsConcrete) refusal = LoweringResult.Refuse("its extents are not known");
+        else if (!other.Type.Equals(node.Output.Type) || !layer.Output.Type.Equals(node.Output.Type)) refusal = LoweringResult.Refuse("its operands have different shapes");
+        else return (layer, other);
+        return null;
     }
 
     /// <summary>Turns a layer's real output into bytes of <paramref name="grid"/>.</summary>
@@ -218,6 +225,27 @@ internal sealed class SumInEpilogue : LoweringRule
         attributes["y_zero_point"] = (long)grid.ZeroPoint;
         attributes["lo"] = (long)low;
         attributes["hi"] = (long)high;
+    }
+}
+
+/// <summary><c>layer + s</c> where the sum is not quantized or s is a float value → the layer adds it in float and keeps its real output. Only once no quantization can reach the sum any more.</summary>
+internal sealed class FloatSumInEpilogue : LoweringRule
+{
+    public override string Name => "float-sum-in-epilogue";
+
+    public override int Phase => 2;
+
+    public override LoweringResult Apply(Node node, LoweringContext c)
+    {
+        if (!node.Is("Add")) return LoweringResult.None;
+        // The later of two layers takes the other as its operand.
+        for (int side = 1; side >= 0; side--)
+        {
+            if (SumInEpilogue.Operands(node, side, c, out _) is not var (layer, other)) continue;
+            c.Replace(node.Output, c.Add(layer.OperatorType, [layer.Inputs[0], layer.Inputs[1], layer.Input(LayerEpilogue.Bias), other], layer.Attributes.Copy(), node, node.Output.Type, [layer, node]));
+            return LoweringResult.Done;
+        }
+        return LoweringResult.None;
     }
 }
 

@@ -10,6 +10,8 @@ internal sealed class ExpandQOperator : LoweringRule
 {
     public override string Name => "expand-qoperator";
 
+    public override int Phase => 0;
+
     public override LoweringResult Apply(Node node, LoweringContext c)
     {
         bool contributed = node.Domain == Operator.MicrosoftDomain;
