@@ -198,6 +198,7 @@ public static class Quantizer
         }
         var model = new Model(graph)
         {
+            WritesTypes = false,   // an INT8 file is to be small, and has two or three more values per operator than a float one
             IrVersion = prepared.Model.IrVersion,
             ProducerName = prepared.Model.ProducerName,
             ProducerVersion = prepared.Model.ProducerVersion,

@@ -38,6 +38,9 @@ public sealed partial class Model
     /// <summary>Further facts that the file carries.</summary>
     public IReadOnlyDictionary<string, string> Metadata { get; init; } = new Dictionary<string, string>();
 
+    /// <summary>Whether a file of the model declares the types of values between operators; those of ONNX's own operators follow from their inputs.</summary>
+    internal bool WritesTypes { get; init; } = true;
+
     /// <summary>Packed weights, shared by all sessions of this model.</summary>
     internal WeightStore Weights { get; init; } = new();
 }

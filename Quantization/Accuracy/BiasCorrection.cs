@@ -53,5 +53,10 @@ internal static class BiasCorrection
     }
 
     /// <summary>The channel axis of the input whose mean an operator needs; null for operators without a bias.</summary>
-    public static int? InputAxis(Node node) => node.OperatorType switch { "Conv" or "ConvTranspose" => 1, "Gemm" => -1, _ => null };
+    public static int? InputAxis(Node node) => node.OperatorType switch
+    {
+        "Conv" or "ConvTranspose" => 1,
+        "Gemm" when node.Attributes.Float("alpha", 1) == 1 && node.Attributes.Float("beta", 1) == 1 => -1,
+        _ => null,
+    };
 }

@@ -10,7 +10,7 @@ namespace Octet.Quantization.Rewriting;
 internal readonly record struct GridParameters(float Scale, int ZeroPoint, DataType Type)
 {
     /// <summary>The least positive scale: the least normal float32, so that a division by it neither overflows for values in range nor loses bits.</summary>
-    private const float LeastScale = 1.17549435e-38f;
+    public const float LeastScale = 1.17549435e-38f;
 
     /// <summary>
     /// The grid for a range. int8: <c>Scale = max|x| / 127</c>, zero point 0. uint8: the range widened to contain 0, <c>Scale = (max − min) / 255</c>,

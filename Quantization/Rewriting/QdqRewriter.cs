@@ -1,3 +1,4 @@
+using System.Globalization;
 using Octet.Quantization.Accuracy;
 using Octet.Quantization.Calibration;
 using Octet.Quantization.Marking;
@@ -22,6 +23,8 @@ internal sealed class QdqRewriter
     private readonly QuantizationOptions _options;
     private readonly List<string> _warnings;
     private readonly InputMeans? _means;
+    private readonly Dictionary<string, Value> _shared = new(StringComparer.Ordinal);
+    private int _made;
     private readonly List<Node> _redundant = [];
     private readonly Dictionary<Value, Value> _quantized = [];      // activation → its dequantized form
     private readonly Dictionary<(Tensor, int, float, string), (Value Dequantized, QuantizedWeight Weight)> _weights = [];
@@ -182,10 +185,23 @@ internal sealed class QdqRewriter
 
     private Value Quantize(Value value, GridParameters grid)
     {
-        Value scale = _editor.AddConstant(value.Name + "/scale", Tensor.Scalar(grid.Scale));
-        Value zeroPoint = _editor.AddConstant(value.Name + "/zero_point", grid.Type == DataType.UInt8 ? Tensor.Scalar((byte)grid.ZeroPoint) : Tensor.Scalar((sbyte)grid.ZeroPoint));
-        Value quantized = Made("QuantizeLinear", [value, scale, zeroPoint], value.Name + "/quantized", value.Type with { Element = grid.Type });
-        return Made("DequantizeLinear", [quantized, scale, zeroPoint], value.Name + "/dequantized", value.Type);
+        (Value scale, Value zeroPoint) = Parameters(grid);
+        Value quantized = Made("QuantizeLinear", [value, scale, zeroPoint], "q", value.Type with { Element = grid.Type });
+        return Made("DequantizeLinear", [quantized, scale, zeroPoint], "dq", value.Type);
+    }
+
+    private (Value Scale, Value ZeroPoint) Parameters(GridParameters grid) =>
+        (Shared("s", Tensor.Scalar(grid.Scale)), ZeroPoint(grid.Type == DataType.UInt8 ? Tensor.Scalar((byte)grid.ZeroPoint) : Tensor.Scalar((sbyte)grid.ZeroPoint)));
+
+    /// <summary>ONNX Runtime turns int8 tensors to uint8 under names that it derives from their zero points', so each int8 tensor needs one of its own.</summary>
+    private Value ZeroPoint(Tensor tensor) => tensor.Type == DataType.UInt8 ? Shared("z", tensor) : _editor.AddConstant("zi" + (_made++).ToString(CultureInfo.InvariantCulture), tensor);
+
+    /// <summary>A constant of which nothing but the content matters: equal ones are one.</summary>
+    private Value Shared(string letter, Tensor tensor)
+    {
+        string key = $"{tensor.Type} {Tensor.Format(tensor.Shape)} {Convert.ToBase64String(tensor.Bytes.Span)}";
+        if (!_shared.TryGetValue(key, out Value? value)) _shared.Add(key, value = _editor.AddConstant(letter + _shared.Count.ToString(CultureInfo.InvariantCulture), tensor));
+        return value;
     }
 
     private Value QuantizeConstant(Value constant)
@@ -201,10 +217,9 @@ internal sealed class QdqRewriter
             float rounded = MathF.Round(x[i] / grid.Scale) + grid.ZeroPoint;
             q[i] = grid.Type == DataType.UInt8 ? (byte)Math.Clamp(rounded, 0, 255) : (byte)(sbyte)Math.Clamp(rounded, -127, 127);
         }
-        Value quantized = _editor.AddConstant(constant.Name + "/quantized", integers);
-        Value scale = _editor.AddConstant(constant.Name + "/scale", Tensor.Scalar(grid.Scale));
-        Value zeroPoint = _editor.AddConstant(constant.Name + "/zero_point", grid.Type == DataType.UInt8 ? Tensor.Scalar((byte)grid.ZeroPoint) : Tensor.Scalar((sbyte)grid.ZeroPoint));
-        return _quantized[constant] = Made("DequantizeLinear", [quantized, scale, zeroPoint], constant.Name + "/dequantized", constant.Type);
+        Value quantized = _editor.AddConstant(constant.Name + "/q", integers);
+        (Value scale, Value zeroPoint) = Parameters(grid);
+        return _quantized[constant] = Made("DequantizeLinear", [quantized, scale, zeroPoint], "dq", constant.Type);
     }
 
     private void QuantizeWeights(Node node, QuantizableOperator row)
@@ -255,16 +270,19 @@ internal sealed class QdqRewriter
 
     private Value Constant(string name, Tensor integers, float[] scales, int axis)
     {
-        Value quantized = _editor.AddConstant(name + "/quantized", integers);
-        Value scale = _editor.AddConstant(name + "/scale", axis < 0 ? Tensor.Scalar(scales[0]) : Tensor.Create(scales, scales.Length));
-        var zeros = new Tensor(integers.Type, axis < 0 ? [] : [scales.Length]);
-        Value zeroPoint = _editor.AddConstant(name + "/zero_point", zeros);
+        Value quantized = _editor.AddConstant(name + "/q", integers);
+        Value scale = Shared("s", axis < 0 ? Tensor.Scalar(scales[0]) : Tensor.Create(scales, scales.Length));
         AttributeMap attributes = axis < 0 ? [] : new AttributeMap { { "axis", (long)axis } };
-        return Made("DequantizeLinear", [quantized, scale, zeroPoint], name + "/dequantized", new TensorType(DataType.Float32, integers.Shape), attributes);
+        var type = new TensorType(DataType.Float32, integers.Shape);
+        // A bias without a zero point has zero; for a weight ONNX Runtime wants it written.
+        return integers.Type == DataType.Int32 ? Made("DequantizeLinear", [quantized, scale], "dq", type, attributes)
+            : Made("DequantizeLinear", [quantized, scale, ZeroPoint(new Tensor(integers.Type, axis < 0 ? [] : [scales.Length]))], "dq", type, attributes);
     }
 
-    private Value Made(string type, ReadOnlySpan<Value?> inputs, string output, TensorType outputType, AttributeMap? attributes = null)
+    /// <summary>The output of a new node. Its name is a letter and a number: the activation beside it says what it is, and in a small network names weigh as much as weights.</summary>
+    private Value Made(string type, ReadOnlySpan<Value?> inputs, string letter, TensorType outputType, AttributeMap? attributes = null)
     {
+        string output = letter + (_made++).ToString(CultureInfo.InvariantCulture);
         Value value = _editor.AddValue(output, outputType);
         _editor.AddNode(type, inputs, [value], attributes, name: output, origins: []);
         return value;

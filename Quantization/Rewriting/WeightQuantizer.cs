@@ -30,15 +30,17 @@ internal static class WeightQuantizer
             largest[channel] = MathF.Max(largest[channel], MathF.Abs(w[i]));
         }
         var scales = new float[channels];
-        for (int c = 0; c < channels; c++) scales[c] = GridParameters.Step(largest[c], 127);
-        if (inputScale > 0)
+        for (int c = 0; c < channels; c++)
         {
-            for (int c = 0; c < bias.Length; c++)
-            {
-                int target = channels == 1 ? 0 : c;
-                scales[target] = MathF.Max(scales[target], (float)(Math.Abs((double)bias[c]) / BiasLimit / inputScale));
-            }
+            // A channel of zeros may have any scale: the finest that its bias allows, or one whose product with the input's is 1 at most.
+            scales[c] = largest[c] > 0 ? GridParameters.Step(largest[c], 127) : inputScale > 0 && HasBias(c, channels, bias) ? 0 : MathF.Min(1, inputScale > 0 ? 1 / inputScale : 1);
         }
+        for (int c = 0; c < bias.Length; c++)
+        {
+            int target = channels == 1 ? 0 : c;
+            if (inputScale > 0) scales[target] = MathF.Max(scales[target], (float)(Math.Abs((double)bias[c]) / BiasLimit / inputScale));
+        }
+        for (int c = 0; c < channels; c++) scales[c] = MathF.Max(scales[c], GridParameters.LeastScale);
 
         var values = new sbyte[w.Length];
         for (int i = 0; i < w.Length; i++)
@@ -63,6 +65,8 @@ internal static class WeightQuantizer
 
     /// <summary>The scale of a bias, the float32 product that a DequantizeLinear stores.</summary>
     public static float BiasScale(float inputScale, float weightScale) => MathF.Max(inputScale * weightScale, float.Epsilon);
+
+    private static bool HasBias(int channel, int channels, ReadOnlySpan<float> bias) => channels == 1 ? bias.ContainsAnyExcept(0f) : channel < bias.Length && bias[channel] != 0;
 
     private static (int Channels, int Inner) Extents(Tensor weight, int axis)
     {

@@ -19,9 +19,10 @@ internal sealed class OnnxExporter
     private int _nextName;
     private readonly Graph _main;
     private long _bytes;
+    private readonly bool _writesTypes;
     private long _irVersion;
 
-    private OnnxExporter(Model model) => (_main, _irVersion) = (model.Graph, model.IrVersion);
+    private OnnxExporter(Model model) => (_main, _irVersion, _writesTypes) = (model.Graph, model.IrVersion, model.WritesTypes);
 
     /// <summary>The protobuf message for a model.</summary>
     /// <exception cref="ModelException">The graph holds operators of Octet's own domain, gives two values one name, or is above 2 GiB.</exception>
@@ -181,6 +182,7 @@ internal sealed class OnnxExporter
         foreach (Value value in graph.Values)
         {
             if (value.Producer is null || value.Type.Element == DataType.Undefined || outputs.Contains(value)) continue;
+            if (!_writesTypes && value.Producer.Domain.Length == 0) continue;
             proto.ValueInfo.Add(Info(_names[value], value.Type));
         }
         return proto;

@@ -1,0 +1,110 @@
+using Octet.Benchmarks.Networks;
+using Octet.Cli.Datasets;
+using Octet.Quantization;
+using Octet.Quantization.Calibration;
+using Octet.Runtime;
+using Octet.Runtime.Execution;
+using Octet.Runtime.Tensors;
+using Octet.Tests.Support;
+
+namespace Octet.Tests.Quantization;
+
+/// <summary>Statistics over real models: the same on any number of threads and however the data is cut; and that the default entropy is no worse than MXNet's.</summary>
+[Category("Models")]
+internal sealed class RealModelStatisticsTests
+{
+    private const int Samples = 14, Chunks = 7;
+
+    private static IEnumerable<string> FloatModels()
+    {
+        if (TestData.Optional("models") is not { } root) return ["none"];
+        return Directory.GetDirectories(root).Where(folder => File.Exists(Path.Combine(folder, "model.onnx")) && !folder.Contains("qdq", StringComparison.Ordinal) && !folder.Contains("int8", StringComparison.Ordinal))
+            .Select(folder => Path.GetFileName(folder)).Order(StringComparer.Ordinal);
+    }
+
+    [TestCaseSource(nameof(FloatModels)), Category("Slow")]
+    public void ThreadsAndChunksDoNotChangeStatistics(string name)
+    {
+        string folder = TestData.Require(Path.Combine("models", name));
+        Model model = Model.Load(Path.Combine(folder, "model.onnx"));
+        IReadOnlyDictionary<string, Tensor>[] samples = SamplesOf(model, folder);
+        Func<MergeableCollector>[] kinds = [() => new MinMaxCollector(), () => new EntropyCollector(), () => new MovingAverageCollector()];
+        byte[][] one = Collect(model, samples, 1, kinds), two = Collect(model, samples, 2, kinds);
+        Assert.That(one[0], Has.Length.GreaterThan(100), "nothing was collected");
+        for (int k = 0; k < kinds.Length; k++)
+        {
+            Assert.That(two[k].AsSpan().SequenceEqual(one[k]), $"{kinds[k]().Kind}: two threads give other statistics than one");
+            MergeableCollector merged = kinds[k]();
+            foreach (IReadOnlyDictionary<string, Tensor>[] chunk in samples.Chunk(Samples / Chunks))
+            {
+                MergeableCollector part = kinds[k]();
+                part.Load(new MemoryStream(Collect(model, chunk, 2, [kinds[k]])[0]));
+                merged.Merge(part);
+            }
+            Assert.That(Text(merged).AsSpan().SequenceEqual(one[k]), $"{merged.Kind}: {Chunks} chunks give other statistics than the whole");
+        }
+    }
+
+    [Test]
+    public void TheDefaultEntropyIsAtLeastAsGoodAsMxNets()
+    {
+        int ours = 0, theirs = 0, reference = 0;
+        foreach (string name in new[] { "cifar10_resnet20_fp32", "cifar10_vnn_resnet2b", "mnist_cntk" })
+        {
+            string folder = TestData.Require(Path.Combine("models", name));
+            Model model = Model.Load(Path.Combine(folder, "model.onnx"));
+            DatasetBinding data = Dataset.Load(Path.Combine(folder, "dataset.json")).Bind(new InferenceSession(model));
+            Sample[] evaluation = [.. data.Samples().Take(500)];
+            IReadOnlyDictionary<string, Tensor>[] calibration = [.. data.Samples().Skip((int)data.Count - 32).Select(sample => sample.Inputs)];
+            int own = Right(CalibrationMode.Entropy), other = Right(CalibrationMode.EntropyMxNet), exact = Correct(model, evaluation, data);
+            TestContext.Out.WriteLine($"{name}: of 500 float {exact}, entropy {own}, MXNet's entropy {other}");
+            (ours, theirs, reference) = (ours + own, theirs + other, reference + exact);
+
+            int Right(CalibrationMode mode) => Correct(Quantizer.Quantize(model, calibration, new QuantizationOptions { Calibration = mode }).Model, evaluation, data);
+        }
+        Assert.That(ours, Is.GreaterThanOrEqualTo(theirs));
+        Assert.That(ours, Is.GreaterThanOrEqualTo(reference - 15), "one point of 1500");
+    }
+
+    private static int Correct(Model model, Sample[] samples, DatasetBinding data)
+    {
+        var session = new InferenceSession(model);
+        return samples.Count(sample =>
+        {
+            float[] scores = session.Run(sample.Inputs)[data.Scores!.Name].ToFloat32Array();
+            return Array.IndexOf(scores, scores.Max()) == sample.Label;
+        });
+    }
+
+    private static byte[][] Collect(Model model, IReadOnlyDictionary<string, Tensor>[] samples, int threads, Func<MergeableCollector>[] kinds)
+    {
+        PreparedModel prepared = Quantizer.Prepare(model, new QuantizationOptions { Session = new SessionOptions { Threads = threads } });
+        MergeableCollector[] collectors = [.. kinds.Select(kind => kind())];
+        InferenceSession session = prepared.CreateSession();
+        foreach (MergeableCollector collector in collectors) session.RegisterOpHook(prepared.CreateHook(collector), monitorAll: true);
+        var feeder = new SampleFeeder(session);
+        foreach (IReadOnlyDictionary<string, Tensor> sample in samples) feeder.Run(sample, default);
+        return [.. collectors.Select(Text)];
+    }
+
+    /// <summary>Samples of the model's dataset where it has one, else the stored inputs of its origin, else seeded ones.</summary>
+    private static IReadOnlyDictionary<string, Tensor>[] SamplesOf(Model model, string folder)
+    {
+        string dataset = Path.Combine(folder, "dataset.json");
+        if (File.Exists(dataset)) return [.. Dataset.Load(dataset).Bind(new InferenceSession(model)).Samples().Take(Samples).Select(sample => sample.Inputs)];
+        if (Directory.GetDirectories(folder, "test_data_set_*") is [string first, ..] && Directory.GetFiles(first, "input_*.pb") is { Length: > 0 } files && files.Length == new InferenceSession(model).Inputs.Count)
+        {
+            var session = new InferenceSession(model);
+            Tensor[] tensors = [.. files.Order(StringComparer.Ordinal).Select((file, i) => (Tensor)Octet.Runtime.Onnx.TensorFile.Load(file, session.Inputs[i].Type)!)];
+            return [.. Enumerable.Repeat(session.Inputs.Zip(tensors).ToDictionary(pair => pair.First.Name, pair => pair.Second), Samples)];
+        }
+        return [.. SampleInputs.Samples(model, Samples)];
+    }
+
+    private static byte[] Text(MergeableCollector collector)
+    {
+        using var stream = new MemoryStream();
+        collector.Save(stream);
+        return stream.ToArray();
+    }
+}
