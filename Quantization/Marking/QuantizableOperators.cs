@@ -50,7 +50,7 @@ internal static class QuantizableOperators
         new("RNN", Role.Must, Grid.Own, [], Weight: 1, SecondWeight: 2, Refuse: RecurrentWeights),
 
         new("Sub", Role.Support, Grid.Own, [0, 1], Refuse: AllFloat),
-        new("Div", Role.Support, Grid.Own, [0, 1], Refuse: AllFloat),
+        new("Div", Role.Support, Grid.Own, [0, 1], Refuse: Scaling),
         new("BatchNormalization", Role.Support, Grid.Own, First, Refuse: ConstantNormalization),
         new("PRelu", Role.Support, Grid.Own, First, Refuse: node => node.Input(1)?.IsConstant == true ? null : "its slope is computed at run time"),
         new("ReduceMean", Role.Support, Grid.Own, First, Refuse: node => node.Input(1) is { IsConstant: false } ? "its axes are computed at run time" : null),
@@ -61,7 +61,7 @@ internal static class QuantizableOperators
         new("Expand", Role.Support, Grid.Same, First, Refuse: FloatData),
         new("Tile", Role.Support, Grid.Same, First, Refuse: FloatData),
         new("Add", Role.Support, Grid.Own, [0, 1], Refuse: AllFloat),
-        new("Mul", Role.Support, Grid.Own, [0, 1], Refuse: AllFloat),
+        new("Mul", Role.Support, Grid.Own, [0, 1], Refuse: Scaling),
         new("AveragePool", Role.Support, Grid.Own, First),
         new("GlobalAveragePool", Role.Support, Grid.Own, First),
         new("Concat", Role.Support, Grid.Same, null, Refuse: AllFloat),
@@ -133,6 +133,17 @@ internal static class QuantizableOperators
             if (input.Type.Element != DataType.Float32) return $"input '{input.Name}' is {input.Type.Element.Name()}";
         }
         return node.Inputs.All(input => input?.IsConstant != false) ? "all its inputs are constant" : null;
+    }
+
+    /// <summary>A product or quotient, unless one number scales a layer's only result: that is part of the layer's multiplier, without a rounding of its own.</summary>
+    private static string? Scaling(Node node)
+    {
+        if (AllFloat(node) is { } reason) return reason;
+        for (int side = node.OperatorType == "Div" ? 1 : 0; side < 2; side++)
+        {
+            if (node.Input(side)?.Constant is { Length: 1 } && node.Input(1 - side) is { Producer.OperatorType: "Conv" or "ConvTranspose" or "Gemm" or "MatMul", SingleUse: not null }) return "its factor becomes part of the layer in front";
+        }
+        return null;
     }
 
     private static string? RecurrentWeights(Node node) =>

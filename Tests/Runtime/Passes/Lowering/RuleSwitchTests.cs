@@ -81,6 +81,34 @@ internal sealed class RuleSwitchTests
         }
     }
 
+    [Test]
+    public void RunningAllocatesNothing([ValueSource(typeof(LoweringCases), nameof(LoweringCases.All))] LoweringCases.Case test, [Values(1, 2)] int threads)
+    {
+        QuantizedGraph graph = test.Create(DataType.Int8);
+        var session = new InferenceSession(new Octet.Runtime.Model(graph.Graph), new SessionOptions { Threads = threads });
+        Tensor[] inputs = [.. graph.Graph.Inputs.Select(input => graph.InputTensor(input.Name))], outputs = session.CreateOutputs(inputs);
+        for (int i = 0; i < 5; i++) session.Run(inputs, outputs);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        for (int i = 0; i < 5; i++) session.Run(inputs, outputs);
+        Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.Zero);
+    }
+
+    [Test]
+    public void ThreadsDoNotChangeABit([ValueSource(typeof(LoweringCases), nameof(LoweringCases.All))] LoweringCases.Case test)
+    {
+        QuantizedGraph graph = test.Create(DataType.UInt8);
+        Tensor[] inputs = [.. graph.Graph.Inputs.Select(input => graph.InputTensor(input.Name))];
+        Tensor[]? one = null;
+        foreach (int threads in new[] { 1, 2, 4 })
+        {
+            var session = new InferenceSession(new Octet.Runtime.Model(graph.Graph), new SessionOptions { Threads = threads });
+            Tensor[] outputs = session.CreateOutputs(inputs);
+            session.Run(inputs, outputs);
+            one ??= outputs;
+            for (int i = 0; i < outputs.Length; i++) Assert.That(outputs[i].Bytes.ToArray(), Is.EqualTo(one[i].Bytes.ToArray()), $"{threads} threads");
+        }
+    }
+
     private static bool DependsOnConstantsOnly(Value value) =>
         value.IsConstant || (value.Producer is { } node && node.Inputs.All(input => input is null || DependsOnConstantsOnly(input)));
 
