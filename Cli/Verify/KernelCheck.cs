@@ -4,6 +4,7 @@ using Octet.Kernels.Cpu;
 using Octet.Kernels.Emit;
 using Octet.Kernels.Geometry;
 using Octet.Kernels.QConv;
+using Octet.Kernels.QConv.Winograd;
 using Octet.Kernels.QGemm;
 using Octet.Kernels.Requantize;
 using Octet.Kernels.SGemm;
@@ -60,7 +61,16 @@ internal static class KernelCheck
     {
         foreach (QGemmKernel kernel in QGemmKernels.All) yield return (kernel.Name, kernel.Requires, parallel => Check(kernel, parallel));
         foreach (QDepthwiseKernel kernel in QDepthwiseKernels.All) yield return (kernel.Name, kernel.Requires, parallel => Check(kernel, parallel));
+        foreach (QEpilogueKernel kernel in QEpilogueKernel.All) yield return (kernel.Name, kernel.Requires, _ => Check(kernel));
+        foreach (QGemmKernel kernel in QGemmKernels.All) yield return ("conv-" + kernel.Name, kernel.Requires, parallel => CheckConvolution(kernel, parallel));
+        foreach (QGemmKernel kernel in QGemmKernels.All.Where(kernel => kernel.Packing == QGemmPacking.Words))
+        {
+            CpuFeatures needed = kernel.Requires | QWinogradPlan.Requires;
+            yield return ("winograd-2x2-" + kernel.Name, needed, parallel => CheckWinograd(QConvForm.Winograd2, kernel, parallel));
+            yield return ("winograd-4x4-" + kernel.Name, needed, parallel => CheckWinograd(QConvForm.Winograd4, kernel, parallel));
+        }
         foreach (SGemmKernel kernel in SGemmKernels.All) yield return (kernel.Name, kernel.Requires, parallel => Check(kernel, parallel));
+        foreach ((string Name, CpuFeatures Requires, Func<Parallelism, Tally> Check) row in VectorKernelCheck.Table()) yield return row;
     }
 
     private static Tally Check(QGemmKernel kernel, Parallelism parallel)
@@ -166,6 +176,101 @@ internal static class KernelCheck
         return tally;
     }
 
+    /// <summary>Every form of epilogue on random and extreme accumulators.</summary>
+    private static Tally Check(QEpilogueKernel kernel)
+    {
+        var tally = new Tally();
+        foreach (int columns in new[] { 1, 7, 15, 16, 17, 33, 64 })
+        {
+            const int rows = 3;
+            var random = new Random(columns);
+            int[] acc = [.. Enumerable.Range(0, rows * columns).Select(i => i % 5 == 0 ? int.MinValue : i % 7 == 0 ? int.MaxValue : random.Next(-60_000, 60_000))];
+            float[] multipliers = [.. Enumerable.Range(0, columns).Select(c => c % 3 == 0 ? 0.001953125f : (random.NextSingle() - 0.5f) / 200)];
+            byte[] table = [.. Enumerable.Range(0, 256).Select(i => (byte)(i * 91 + 17))], addends = new byte[rows * columns];
+            random.NextBytes(addends);
+            QEpilogue[] epilogues =
+            [
+                QEpilogue.ToInt32(columns),
+                QEpilogue.ToFloat32(columns, [], multipliers, -5f),
+                QEpilogue.ToUInt8(columns, [], multipliers, 100),
+                QEpilogue.ToUInt8(columns, [], multipliers, 10, 10, 200, table: table),
+                QEpilogue.ToUInt8(columns, [], multipliers, 7, 3, 255, new QSum(0.5f, 131)),
+                QEpilogue.ToUInt8(columns, [], multipliers, 7, 0, 255, new QSum(1.7f, 3, 0, new QIntermediate(0.25f, 90, 90))),
+            ];
+            foreach (QEpilogue epilogue in epilogues)
+            {
+                var y = new byte[rows * columns * epilogue.ElementBytes];
+                kernel.Apply(epilogue, acc, rows, columns, 0, addends, y, columns);
+                bool equal = true;
+                for (int i = 0; i < acc.Length; i++)
+                {
+                    ReadOnlySpan<byte> at = y.AsSpan(i * epilogue.ElementBytes);
+                    equal &= epilogue.Output switch
+                    {
+                        QOutput.Int32 => MemoryMarshal.Read<int>(at) == acc[i],
+                        QOutput.Float32 => MemoryMarshal.Read<int>(at) == BitConverter.SingleToInt32Bits(RequantizeReference.ToFloat32(epilogue, acc[i], i % columns, 0f)),
+                        _ => at[0] == RequantizeReference.ToUInt8(epilogue, acc[i], i % columns, addends[i]),
+                    };
+                }
+                tally.Add(equal, $"{columns} columns, {epilogue.Output}{(epilogue.Sum is null ? "" : ", sum")}{(epilogue.Table.Length == 0 ? "" : ", table")}");
+            }
+        }
+        return tally;
+    }
+
+    /// <summary>Every form in which a convolution reads its input.</summary>
+    private static Tally CheckConvolution(QGemmKernel kernel, Parallelism parallel)
+    {
+        var tally = new Tally();
+        foreach ((int channels, int outChannels, int groups, int size, int window, int stride, int dilation) in ((int, int, int, int, int, int, int)[])
+            [(8, 5, 1, 6, 1, 1, 1), (8, 40, 1, 9, 1, 2, 1), (8, 17, 1, 7, 3, 1, 1), (5, 33, 1, 7, 3, 2, 1), (3, 20, 1, 12, 7, 2, 1), (8, 12, 2, 6, 3, 1, 1), (6, 9, 3, 6, 3, 1, 2)])
+            Convolution(tally, Square(channels, outChannels, groups, size, window, stride, dilation), shape => QConvMethod.Select(shape, kernel), parallel);
+        return tally;
+    }
+
+    private static Tally CheckWinograd(QConvForm form, QGemmKernel kernel, Parallelism parallel)
+    {
+        var tally = new Tally();
+        foreach ((int channels, int outChannels, int size) in ((int, int, int)[])[(16, 5, 6), (17, 33, 7), (40, 16, 12), (64, 70, 3)])
+            Convolution(tally, Square(channels, outChannels, 1, size, 3, 1, 1), _ => new QConvMethod(form, kernel, null, ""), parallel);
+        return tally;
+    }
+
+    private static ConvShape Square(int channels, int outChannels, int groups, int size, int window, int stride, int dilation)
+    {
+        int span = (window - 1) * dilation + 1, pad = span / 2;
+        WindowAxis axis = new(size, window, stride, dilation, pad, pad, (size + 2 * pad - span) / stride + 1);
+        return new ConvShape(1, channels, outChannels, groups, WindowAxis.Unit, axis, axis);
+    }
+
+    /// <summary>Random data with and without weight zero points, and the extremes of both types.</summary>
+    private static void Convolution(Tally tally, ConvShape shape, Func<ConvShape, QConvMethod> method, Parallelism parallel)
+    {
+        for (int round = 0; round <= Extremes.Length + 1; round++)
+        {
+            var random = new Random(round);
+            var x = new byte[shape.InputPixels * shape.InChannels];
+            var w = new sbyte[shape.OutChannels * shape.GroupInChannels * shape.Taps];
+            int[] zeroPoints = round == 1 ? [.. Enumerable.Range(0, shape.OutChannels).Select(_ => random.Next(-128, 128))] : [];
+            if (round < 2)
+            {
+                random.NextBytes(x);
+                random.NextBytes(MemoryMarshal.AsBytes(w.AsSpan()));
+            }
+            else
+            {
+                Array.Fill(x, Extremes[round - 2].A);
+                Array.Fill(w, Extremes[round - 2].B);
+            }
+            int zeroPoint = random.Next(256);
+            QConvolution convolution = QConvolution.Create(shape, QConvWeights.Pack(shape, w, zeroPoints, method(shape)), zeroPoint, QEpilogue.ToInt32(shape.OutChannels));
+            var sums = new int[shape.OutputPixels * shape.OutChannels];
+            convolution.Run(x, default, MemoryMarshal.AsBytes(sums.AsSpan()), new byte[convolution.ScratchBytes(parallel.MaxWorkers)], parallel);
+            tally.Add(sums.AsSpan().SequenceEqual(QConvReference.Convolve(shape, x, zeroPoint, w, zeroPoints)),
+                $"{convolution.Method}, {shape.InChannels} to {shape.OutChannels} channels, {shape.H.Input} × {shape.W.Input}, window {shape.H.Kernel}, stride {shape.H.Stride}");
+        }
+    }
+
     private static Tally Check(SGemmKernel kernel, Parallelism parallel)
     {
         var tally = new Tally();
@@ -187,22 +292,5 @@ internal static class KernelCheck
             }
         }
         return tally;
-    }
-
-    private sealed class Tally
-    {
-        public int Cases { get; private set; }
-
-        public int Mismatches { get; private set; }
-
-        public string? First { get; private set; }
-
-        public void Add(bool right, string what)
-        {
-            Cases++;
-            if (right) return;
-            Mismatches++;
-            First ??= what;
-        }
     }
 }
