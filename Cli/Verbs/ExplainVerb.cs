@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using Octet.Cli.CommandLine;
 using Octet.Cli.Evaluation;
 using Octet.Runtime;

@@ -82,6 +82,7 @@ internal sealed class CommandTests
         Assert.That(operators.Select(op => op.GetProperty("kernel").GetString()), Is.All.Not.Empty);
         Assert.That(operators.Sum(op => op.GetProperty("multiplyAccumulates").GetInt64()), Is.GreaterThan(1_000_000));
         Assert.That(operators.All(op => op.GetProperty("origins").GetArrayLength() > 0));
+        Assert.That(operators.All(op => op.GetProperty("rules").GetArrayLength() > 0 || op.GetProperty("why").GetString()!.Length > 0), "every operator says by which rule or why");
     }
 
     [Test]

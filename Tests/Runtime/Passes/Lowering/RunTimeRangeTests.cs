@@ -1,10 +1,8 @@
-using Octet.Kernels.Threading;
 using Octet.Quantization;
 using Octet.Quantization.Calibration;
 using Octet.Runtime;
 using Octet.Runtime.Execution;
 using Octet.Runtime.Graphs;
-using Octet.Runtime.Operators;
 using Octet.Runtime.Passes;
 using Octet.Runtime.Tensors;
 using Octet.Tests.Support;
