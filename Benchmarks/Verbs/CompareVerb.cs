@@ -42,6 +42,8 @@ internal static class CompareVerb
                 writer.WriteNumber("ratio", c.Ratio);
                 writer.WriteNumber("ratioP25", c.RatioP25);
                 writer.WriteNumber("ratioP75", c.RatioP75);
+                writer.WriteNumber("octetFastMs", c.OctetFastMs);
+                writer.WriteNumber("peerFastMs", c.PeerFastMs);
                 if (double.IsNaN(c.MaxAbsDiff)) writer.WriteNull("maxAbsDiff");
                 else writer.WriteNumber("maxAbsDiff", c.MaxAbsDiff);
                 writer.WriteBoolean("top1Agrees", c.Top1Agrees);
@@ -49,7 +51,7 @@ internal static class CompareVerb
                 return 0;
             }
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                $"{Path.GetFileName(Path.GetDirectoryName(path))}/{c.Model}: Octet {c.OctetMedianMs:F3} ms, ONNX Runtime {c.PeerMedianMs:F3} ms, ratio {c.Ratio:F2} [{c.RatioP25:F2}, {c.RatioP75:F2}] over {c.Rounds} rounds, {c.Threads} thread(s); max difference {c.MaxAbsDiff:G4}, top-1 {(c.Top1Agrees ? "agrees" : "differs")}"));
+                $"{Path.GetFileName(Path.GetDirectoryName(path))}/{c.Model}: Octet {c.OctetMedianMs:F3} ms, ONNX Runtime {c.PeerMedianMs:F3} ms, ratio {c.Ratio:F2} [{c.RatioP25:F2}, {c.RatioP75:F2}] over {c.Rounds} rounds, {c.Threads} thread(s); undisturbed {c.OctetFastMs:F3} and {c.PeerFastMs:F3} ms, ratio {c.PeerFastMs / c.OctetFastMs:F2}; max difference {c.MaxAbsDiff:G4}, top-1 {(c.Top1Agrees ? "agrees" : "differs")}"));
             return 0;
         });
         return command;
