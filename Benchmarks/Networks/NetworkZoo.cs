@@ -15,8 +15,28 @@ internal static class NetworkZoo
         ["resnet50v1.5"] = () => ResNet50(strideInThree: true),
         ["mobilenetv2"] = MobileNetV2,
         ["squeezenet1.1"] = SqueezeNet,
+        ["lstm-256"] = () => Recurrent("LSTM", gates: 4, steps: 64, batch: 1, hidden: 256),
+        ["gru-256"] = () => Recurrent("GRU", gates: 3, steps: 64, batch: 8, hidden: 256),
         ["bert-base-128"] = () => Bert(layers: 12, hidden: 768, heads: 12, inner: 3072, length: 128),
     };
+
+    /// <summary>Two bidirectional layers.</summary>
+    private static Model Recurrent(string type, int gates, int steps, int batch, int hidden)
+    {
+        var b = new NetworkBuilder(type.ToLowerInvariant(), 31);
+        Value x = b.Input("sequence", steps, batch, hidden);
+        int inputs = hidden;
+        for (int layer = 0; layer < 2; layer++)
+        {
+            string name = b.Next(type.ToLowerInvariant());
+            float deviation = 1 / MathF.Sqrt(hidden);
+            Value y = b.Editor.Add(type, [x, b.Normal(name + ".w", deviation, 2, gates * hidden, inputs), b.Normal(name + ".r", deviation, 2, gates * hidden, hidden), b.Normal(name + ".b", 0.05f, 2, 2 * gates * hidden)],
+                new AttributeMap { { "hidden_size", (long)hidden }, { "direction", "bidirectional" } }, name: name);
+            x = b.Editor.Add("Reshape", [b.Editor.Add("Transpose", [y], new AttributeMap { { "perm", new long[] { 0, 2, 1, 3 } } }, name: b.Next("transpose")), b.Ints(name + ".shape", steps, batch, 2 * hidden)], name: b.Next("reshape"));
+            inputs = 2 * hidden;
+        }
+        return b.Finish(x, "features");
+    }
 
     private static Model ResNet18()
     {

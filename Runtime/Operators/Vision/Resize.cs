@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Numerics;
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Tensors;
 
@@ -162,14 +163,16 @@ internal class Resize : Operator
         private readonly ResampleAxis?[] _axes;
         private readonly int[] _inputStrides;
         private readonly int _blockAxes, _block, _size;
+
+        /// <summary>How often every element of the last axis is written in a row, where that is the whole mapping; else 0.</summary>
+        private readonly int _repeats;
+
         private readonly byte[] _extrapolation;
-        private readonly bool _crops;
 
         public NearestStep(int[] input, int[] output, ResampleAxis?[] axes, DataType type, float extrapolation)
         {
             (_output, _axes, _size) = (output, axes, type.Size());
             _extrapolation = Element(type, extrapolation);
-            _crops = axes.Any(axis => axis?.Outside is not null);
             _inputStrides = new int[input.Length];
             int stride = _size;
             for (int i = input.Length - 1; i >= 0; i--)
@@ -181,6 +184,9 @@ internal class Resize : Operator
             _blockAxes = input.Length;
             _block = _size;
             while (_blockAxes > 0 && axes[_blockAxes - 1] is null) _block *= output[--_blockAxes];
+            if (_blockAxes == 0 || axes[_blockAxes - 1] is not { Outside: null } last) return;
+            int extent = input[_blockAxes - 1], times = extent == 0 ? 0 : last.Indexes.Length / extent;
+            if (times > 1 && last.Indexes.Length == times * extent && Enumerable.Range(0, last.Indexes.Length).All(i => last.Indexes[i] == i / times)) _repeats = times;
         }
 
         public override string Kernel => "resize-nearest";
@@ -198,6 +204,16 @@ internal class Resize : Operator
             int count = _output[axis], part = to.Length / count, stride = _inputStrides[axis];
             if (axis == _blockAxes - 1 && map is not null && map.Outside is null && part == _size)
             {
+                if (_repeats > 1)
+                {
+                    switch (_size)
+                    {
+                        case 1: Repeat<byte>(from, to); return;
+                        case 2: Repeat<ushort>(from, to); return;
+                        case 4: Repeat<uint>(from, to); return;
+                        case 8: Repeat<ulong>(from, to); return;
+                    }
+                }
                 switch (_size)
                 {
                     case 1: Gather<byte>(from, to, map.Indexes); return;
@@ -229,6 +245,38 @@ internal class Resize : Operator
             ReadOnlySpan<T> x = MemoryMarshal.Cast<byte, T>(from);
             Span<T> y = MemoryMarshal.Cast<byte, T>(to)[..indexes.Length];
             for (int i = 0; i < y.Length; i++) y[i] = x[indexes[i]];
+        }
+
+        /// <summary>Every element <see cref="_repeats"/> times; twice, the usual case, by shuffles.</summary>
+        private void Repeat<T>(ReadOnlySpan<byte> from, Span<byte> to) where T : unmanaged
+        {
+            int count = to.Length / _size / _repeats, i = 0;
+            ReadOnlySpan<T> x = MemoryMarshal.Cast<byte, T>(from)[..count];
+            Span<T> y = MemoryMarshal.Cast<byte, T>(to);
+            if (_repeats == 2 && _size == sizeof(uint))
+            {
+                ReadOnlySpan<uint> a = MemoryMarshal.Cast<T, uint>(x);
+                Span<uint> b = MemoryMarshal.Cast<T, uint>(y);
+                for (; i <= count - Vector128<uint>.Count; i += Vector128<uint>.Count)
+                {
+                    Vector128<uint> four = Vector128.Create(a.Slice(i, Vector128<uint>.Count));
+                    Vector128.Shuffle(four, Vector128.Create(0u, 0, 1, 1)).CopyTo(b[(2 * i)..]);
+                    Vector128.Shuffle(four, Vector128.Create(2u, 2, 3, 3)).CopyTo(b[(2 * i + 4)..]);
+                }
+            }
+            if (_repeats == 2 && _size == 1)
+            {
+                ReadOnlySpan<byte> a = MemoryMarshal.Cast<T, byte>(x);
+                Span<byte> b = MemoryMarshal.Cast<T, byte>(y);
+                for (; i <= count - Vector128<byte>.Count; i += Vector128<byte>.Count)
+                {
+                    Vector128<byte> bytes = Vector128.Create(a.Slice(i, Vector128<byte>.Count));
+                    (Vector128<ushort> low, Vector128<ushort> high) = Vector128.Widen(bytes);
+                    (low * Vector128.Create((ushort)0x101)).AsByte().CopyTo(b[(2 * i)..]);
+                    (high * Vector128.Create((ushort)0x101)).AsByte().CopyTo(b[(2 * i + 16)..]);
+                }
+            }
+            for (; i < count; i++) y.Slice(i * _repeats, _repeats).Fill(x[i]);
         }
 
         private static byte[] Element(DataType type, float value)

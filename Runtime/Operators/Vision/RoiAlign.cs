@@ -1,3 +1,6 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Octet.Kernels.Threading;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Tensors;
 
@@ -37,7 +40,7 @@ internal sealed class RoiAlign : Operator
         if (coordinates is not ("half_pixel" or "output_half_pixel")) throw c.Error($"coordinate_transformation_mode is '{coordinates}'", "half_pixel or output_half_pixel");
         long sampling = c.Attributes.Int("sampling_ratio");
         if (sampling is < 0 or > 1024) throw c.Error($"sampling_ratio is {sampling}", "0 ≤ sampling_ratio ≤ 1024");
-        return new AlignStep(x, rois[0], Output(c), (int)sampling, c.Attributes.Float("spatial_scale", 1), mode == "max", coordinates == "half_pixel", c.Element(2));
+        return new AlignStep(x, rois[0], Output(c), (int)sampling, c.Attributes.Float("spatial_scale", 1), mode == "max", coordinates == "half_pixel", c.Element(2), c.Workers);
     }
 
     private static (int Height, int Width) Output(NodeContext c)
@@ -47,47 +50,70 @@ internal sealed class RoiAlign : Operator
         return ((int)height, (int)width);
     }
 
-    private sealed class AlignStep(int[] x, int regions, (int Height, int Width) output, int sampling, float scale, bool max, bool halfPixel, DataType indexType) : Step
+    /// <summary>Where a sample falls along one axis, which is the same for all channels: two neighbours and the share of the second; <c>Low</c> is −1 outside the image.</summary>
+    private record struct Position(int Low, int High, float Share);
+
+    private sealed class AlignStep(int[] x, int regions, (int Height, int Width) output, int sampling, float scale, bool max, bool halfPixel, DataType indexType, int workers) : Step
     {
+        /// <summary>Samples of all bins along an axis, at most.</summary>
+        private int Rows => checked(output.Height * (sampling > 0 ? sampling : x[2] + 1));
+
+        private int Columns => checked(output.Width * (sampling > 0 ? sampling : x[3] + 1));
+
+        private int WorkerBytes => checked((Rows + Columns) * Unsafe.SizeOf<Position>() + 63) & ~63;
+
         public override string Kernel => "roi-align";
+
+        public override int ScratchBytes => checked(WorkerBytes * workers);
 
         public override void Run(StepContext c)
         {
-            ReadOnlySpan<float> data = c.Input<float>(0), rois = c.Input<float>(1);
-            Span<float> y = c.Output<float>(0);
-            int channels = x[1], height = x[2], width = x[3], plane = height * width;
             for (int r = 0; r < regions; r++)
             {
-                long batch = indexType == DataType.Int64 ? c.Input<long>(2)[r] : c.Input<int>(2)[r];
+                long batch = Batch(c, r);
                 if (batch < 0 || batch >= x[0]) throw new DataException($"RoiAlign: region {r} is of batch element {batch}; rule: batch_indices are in [0, {x[0]})");
-                float offset = halfPixel ? 0.5f : 0;
-                float x1 = rois[4 * r] * scale - offset, y1 = rois[4 * r + 1] * scale - offset;
-                float roiWidth = rois[4 * r + 2] * scale - offset - x1, roiHeight = rois[4 * r + 3] * scale - offset - y1;
-                if (!halfPixel) (roiWidth, roiHeight) = (MathF.Max(roiWidth, 1), MathF.Max(roiHeight, 1));
-                float binHeight = roiHeight / output.Height, binWidth = roiWidth / output.Width;
-                int gridHeight = sampling > 0 ? sampling : Grid(binHeight, height), gridWidth = sampling > 0 ? sampling : Grid(binWidth, width);
-                float count = Math.Max(gridHeight * gridWidth, 1);
-                for (int channel = 0; channel < channels; channel++)
+            }
+            var work = new Pieces { Step = this, Context = c };
+            c.Parallel.For(ref work, regions);
+        }
+
+        private struct Pieces : IPieces
+        {
+            public AlignStep Step;
+            public StepContext Context;
+
+            public readonly void Run(int piece, int worker) => Step.Region(Context, piece, worker);
+        }
+
+        private long Batch(StepContext c, int region) => indexType == DataType.Int64 ? c.Input<long>(2)[region] : c.Input<int>(2)[region];
+
+        private void Region(StepContext c, int r, int worker)
+        {
+            ReadOnlySpan<float> rois = c.Input<float>(1);
+            int channels = x[1], height = x[2], width = x[3], plane = height * width;
+            float offset = halfPixel ? 0.5f : 0;
+            float x1 = rois[4 * r] * scale - offset, y1 = rois[4 * r + 1] * scale - offset;
+            float roiWidth = rois[4 * r + 2] * scale - offset - x1, roiHeight = rois[4 * r + 3] * scale - offset - y1;
+            if (!halfPixel) (roiWidth, roiHeight) = (MathF.Max(roiWidth, 1), MathF.Max(roiHeight, 1));
+            float binHeight = roiHeight / output.Height, binWidth = roiWidth / output.Width;
+            int gridHeight = sampling > 0 ? sampling : Grid(binHeight, height), gridWidth = sampling > 0 ? sampling : Grid(binWidth, width);
+            float count = Math.Max(gridHeight * gridWidth, 1);
+            Span<Position> positions = MemoryMarshal.Cast<byte, Position>(c.Scratch.Slice(worker * WorkerBytes, WorkerBytes));
+            Span<Position> rows = positions[..(output.Height * gridHeight)], columns = positions.Slice(rows.Length, output.Width * gridWidth);
+            Place(rows, y1, binHeight, gridHeight, height);
+            Place(columns, x1, binWidth, gridWidth, width);
+            int image = (int)Batch(c, r) * channels;
+            for (int channel = 0; channel < channels; channel++)
+            {
+                ReadOnlySpan<float> from = c.Input<float>(0).Slice((image + channel) * plane, plane);
+                Span<float> to = c.Output<float>(0).Slice((r * channels + channel) * output.Height * output.Width, output.Height * output.Width);
+                for (int oh = 0, at = 0; oh < output.Height; oh++)
                 {
-                    ReadOnlySpan<float> from = data.Slice(((int)batch * channels + channel) * plane, plane);
-                    Span<float> to = y.Slice((r * channels + channel) * output.Height * output.Width, output.Height * output.Width);
-                    for (int oh = 0; oh < output.Height; oh++)
+                    ReadOnlySpan<Position> binRows = rows.Slice(oh * gridHeight, gridHeight);
+                    for (int ow = 0; ow < output.Width; ow++, at++)
                     {
-                        for (int ow = 0; ow < output.Width; ow++)
-                        {
-                            float sum = 0, largest = float.NegativeInfinity;
-                            for (int iy = 0; iy < gridHeight; iy++)
-                            {
-                                float sy = y1 + oh * binHeight + (iy + 0.5f) * binHeight / gridHeight;
-                                for (int ix = 0; ix < gridWidth; ix++)
-                                {
-                                    float sx = x1 + ow * binWidth + (ix + 0.5f) * binWidth / gridWidth;
-                                    if (max) largest = MathF.Max(largest, Sample(from, height, width, sy, sx, true));
-                                    else sum += Sample(from, height, width, sy, sx, false);
-                                }
-                            }
-                            to[oh * output.Width + ow] = max ? (float.IsNegativeInfinity(largest) ? 0 : largest) : sum / count;
-                        }
+                        ReadOnlySpan<Position> binColumns = columns.Slice(ow * gridWidth, gridWidth);
+                        to[at] = max ? Largest(from, width, binRows, binColumns) : Sum(from, width, binRows, binColumns) / count;
                     }
                 }
             }
@@ -96,18 +122,61 @@ internal sealed class RoiAlign : Operator
         /// <summary>Samples per bin: ⌈bin extent⌉, at most a bin over the whole input would need.</summary>
         private static int Grid(float bin, int extent) => (int)Math.Clamp(MathF.Ceiling(bin), 0, extent + 1);
 
-        private static float Sample(ReadOnlySpan<float> x, int height, int width, float sy, float sx, bool max)
+        /// <summary>The samples of all bins along one axis: <c>start + bin·extent + (i + ½)·extent / grid</c>; up to one pixel outside the image counts as its edge.</summary>
+        private static void Place(Span<Position> positions, float start, float bin, int grid, int extent)
         {
-            if (!(sy >= -1 && sy <= height && sx >= -1 && sx <= width)) return 0;
-            (sy, sx) = (MathF.Max(sy, 0), MathF.Max(sx, 0));
-            int top = Math.Min((int)sy, height - 1), left = Math.Min((int)sx, width - 1);
-            int bottom = Math.Min(top + 1, height - 1), right = Math.Min(left + 1, width - 1);
-            if (top == height - 1) sy = top;
-            if (left == width - 1) sx = left;
-            float ly = sy - top, lx = sx - left, hy = 1 - ly, hx = 1 - lx;
-            float a = hy * hx * x[top * width + left], b = hy * lx * x[top * width + right];
-            float d = ly * hx * x[bottom * width + left], e = ly * lx * x[bottom * width + right];
-            return max ? MathF.Max(MathF.Max(a, b), MathF.Max(d, e)) : a + b + d + e;
+            for (int i = 0; i < positions.Length; i++)
+            {
+                float at = start + i / grid * bin + (i % grid + 0.5f) * bin / grid;
+                if (!(at >= -1 && at <= extent))
+                {
+                    positions[i] = new Position(-1, -1, 0);
+                    continue;
+                }
+                at = MathF.Max(at, 0);
+                int low = Math.Min((int)at, extent - 1);
+                positions[i] = new Position(low, Math.Min(low + 1, extent - 1), low == extent - 1 ? 0 : at - low);
+            }
+        }
+
+        private static float Sum(ReadOnlySpan<float> x, int width, ReadOnlySpan<Position> rows, ReadOnlySpan<Position> columns)
+        {
+            float sum = 0;
+            foreach (Position row in rows)
+            {
+                if (row.Low < 0) continue;
+                ReadOnlySpan<float> top = x.Slice(row.Low * width, width), bottom = x.Slice(row.High * width, width);
+                float ly = row.Share, hy = 1 - ly;
+                foreach (Position column in columns)
+                {
+                    if (column.Low < 0) continue;
+                    float lx = column.Share, hx = 1 - lx;
+                    sum += hy * hx * top[column.Low] + hy * lx * top[column.High] + ly * hx * bottom[column.Low] + ly * lx * bottom[column.High];
+                }
+            }
+            return sum;
+        }
+
+        /// <summary>The largest weighted neighbour of any sample; a sample outside the image counts as 0, as does a bin without samples.</summary>
+        private static float Largest(ReadOnlySpan<float> x, int width, ReadOnlySpan<Position> rows, ReadOnlySpan<Position> columns)
+        {
+            float largest = float.NegativeInfinity;
+            foreach (Position row in rows)
+            {
+                foreach (Position column in columns)
+                {
+                    if (row.Low < 0 || column.Low < 0)
+                    {
+                        largest = MathF.Max(largest, 0);
+                        continue;
+                    }
+                    float ly = row.Share, lx = column.Share, hy = 1 - ly, hx = 1 - lx;
+                    float a = hy * hx * x[row.Low * width + column.Low], b = hy * lx * x[row.Low * width + column.High];
+                    float d = ly * hx * x[row.High * width + column.Low], e = ly * lx * x[row.High * width + column.High];
+                    largest = MathF.Max(largest, MathF.Max(MathF.Max(a, b), MathF.Max(d, e)));
+                }
+            }
+            return float.IsNegativeInfinity(largest) ? 0 : largest;
         }
     }
 }

@@ -154,6 +154,33 @@ internal sealed class OracleTests
             new AttributeMap { ["mode"] = mode, ["coordinate_transformation_mode"] = coordinates, ["sampling_ratio"] = sampling, ["output_height"] = 3L, ["output_width"] = 2L, ["spatial_scale"] = 0.9f }, 1);
     }
 
+    /// <summary>Whole factors, on either side of a vector's length, in floats and bytes.</summary>
+    [Test]
+    public void NearestByWholeFactors([Values(2, 3)] int factor, [Values(3, 16, 37)] int width, [Values] bool bytes)
+    {
+        TestGraph g = New(opset: 18);
+        Value x;
+        if (bytes)
+        {
+            var values = new byte[2 * 5 * width];
+            new Random(3).NextBytes(values);
+            _inputs["x"] = Tensor.Create(values, 1, 2, 5, width);
+            x = g.Input("x", new TensorType(DataType.UInt8, [1, 2, 5, width]));
+        }
+        else x = Input(g, "x", 1, 2, 5, width);
+        Compare(g, "Resize", [x, null, g.Floats("scales", [1, 1, factor, factor])],
+            new AttributeMap { ["mode"] = "nearest", ["coordinate_transformation_mode"] = "asymmetric", ["nearest_mode"] = "floor" }, 1);
+    }
+
+    [Test]
+    public void RoiAlignOnSeveralThreadsIsTheSame([Values(1, 3)] int threads)
+    {
+        TestGraph g = New(opset: 16);
+        float[] corners = [.. Enumerable.Range(0, 24).Select(i => (i % 4 < 2 ? 0.5f : 5) + i * 0.37f % 3)];
+        Compare(g, "RoiAlign", [Input(g, "x", 2, 5, 9, 8), g.Editor.AddConstant("rois", Tensor.Create(corners, 6, 4)), g.Ints("batch", 0, 1, 0, 1, 1, 0)],
+            new AttributeMap { ["output_height"] = 3L, ["output_width"] = 4L }, 1, threads: threads);
+    }
+
     [Test]
     public void MaxRoiPool()
     {
