@@ -18,8 +18,8 @@ internal readonly record struct GridParameters(float Scale, int ZeroPoint, DataT
     /// </summary>
     public static GridParameters For(CalibrationRange range, ActivationType type)
     {
-        if (type == ActivationType.Int8 || (type == ActivationType.Auto && range.Min < 0))
-            return new GridParameters(Step(range.MaxAbs, 127), 0, DataType.Int8);
+        if (type == ActivationType.Int8) return new GridParameters(Step(range.MaxAbs, 127), 0, DataType.Int8);
+        if (type == ActivationType.Auto && range.Min < 0) return new GridParameters(Step(range.MaxAbs, 127), 128, DataType.UInt8);
         float min = MathF.Min(0, range.Min), max = MathF.Max(0, range.Max);
         float scale = Step((double)max - min, 255);
         return new GridParameters(scale, (int)Math.Clamp(Math.Round(-min / (double)scale), 0, 255), DataType.UInt8);
