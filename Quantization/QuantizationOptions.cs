@@ -31,7 +31,10 @@ public enum CalibrationMode
 /// <summary>Integer type of quantized activations.</summary>
 public enum ActivationType
 {
-    /// <summary>uint8 with zero point 0 where the calibrated minimum is not negative, int8 elsewhere.</summary>
+    /// <summary>
+    /// uint8 with zero point 0 where the calibrated minimum is not negative; elsewhere the grid of <see cref="Int8"/>, stored as uint8 with zero point 128. Every value of the int8 grid is there,
+    /// and all activations have one type, without which ONNX Runtime has no integer convolution.
+    /// </summary>
     Auto,
     /// <summary>int8, symmetric, zero point 0.</summary>
     Int8,

@@ -37,15 +37,18 @@ public sealed class EntropyCollector : HistogramCollector
         bins = bins[..n];
         var sums = new Sums(bins);
         if (n <= levels || sums.Occupied[n] <= levels) return (float)(n * width);
-        double best = double.PositiveInfinity;
+        double best = double.PositiveInfinity, above = 0, before = 0, below = 0;
         int bestEnd = n;
         int stride = Math.Max(1, (n - levels) / MostCandidates);
         for (int end = n; end >= levels; end -= stride)
         {
             double divergence = Divergence(bins, end, sums, levels);
-            if (divergence < best) (best, bestEnd) = (divergence, end);
+            if (end == bestEnd - stride) below = divergence;
+            if (divergence < best) (best, bestEnd, above, below) = (divergence, end, before, divergence);
+            before = divergence;
         }
-        return (float)(Math.Max(bestEnd, MeanSquaredErrorCollector.LeastEnd(bins, end => (double)end / levels, levels)) * width);
+        double refined = bestEnd == n ? n : bestEnd + stride * MeanSquaredErrorCollector.Vertex(below, best, above);
+        return (float)(Math.Max(refined, MeanSquaredErrorCollector.LeastEnd(bins, end => (double)end / levels, levels)) * width);
     }
 
     /// <summary>

@@ -14,7 +14,7 @@ internal readonly record struct GridParameters(float Scale, int ZeroPoint, DataT
 
     /// <summary>
     /// The grid for a range. int8: <c>Scale = max|x| / 127</c>, zero point 0. uint8: the range widened to contain 0, <c>Scale = (max − min) / 255</c>,
-    /// <c>ZeroPoint = round(−min / Scale)</c>. A zero range gets scale 1.
+    /// <c>ZeroPoint = round(−min / Scale)</c>. Auto: uint8 where no value is negative, else the int8 grid as uint8 with zero point 128. A zero range gets scale 1.
     /// </summary>
     public static GridParameters For(CalibrationRange range, ActivationType type)
     {
