@@ -44,7 +44,7 @@ public sealed class EntropyCollector : HistogramCollector
         {
             double divergence = Divergence(bins, end, sums, levels);
             if (end == bestEnd - stride) below = divergence;
-            if (divergence < best) (best, bestEnd, above, below) = (divergence, end, before, divergence);
+            if (divergence < best) (best, bestEnd, above, below) = (divergence, end, before, double.NaN);
             before = divergence;
         }
         double refined = bestEnd == n ? n : bestEnd + stride * MeanSquaredErrorCollector.Vertex(below, best, above);
