@@ -3,7 +3,7 @@ using System.Diagnostics;
 using System.Globalization;
 using Octet.Kernels.Cpu;
 using Octet.Kernels.Geometry;
-using Octet.Kernels.Memory;
+using Octet.Kernels.QGemm;
 using Octet.Kernels.Requantize;
 using Octet.Kernels.Threading;
 
@@ -12,8 +12,9 @@ namespace Octet.Kernels.QConv;
 /// <summary>Times the direct and the Winograd forms of a layer with weights that are not in the cache, once per process and shape.</summary>
 /// <remarks>
 /// Winograd multiplies less but reads 3.6 or 8 times the bytes of weights, so which form is faster depends on the memory of the machine as much as on the layer;
-/// in a network a layer's weights have been driven out of the near caches by those of the others. One layer that suits Winograd best is timed first:
-/// where it loses there, as with VNNI, nothing else is timed.
+/// in a network a layer's weights have been driven out of the near caches by those of the others. Where the direct kernel is known to be
+/// <see cref="LargestGain"/> times as fast as the words that Winograd multiplies, as VPDPBUSD on zmm is, nothing is timed and a session starts the sooner. Elsewhere
+/// one layer that suits Winograd best is timed first, and nothing more where it loses there.
 /// </remarks>
 internal static class QConvTuning
 {
@@ -28,6 +29,9 @@ internal static class QConvTuning
 
     /// <summary>How much faster a measurement must be to count: as much as timings of one form differ on a quiet machine.</summary>
     private const double Margin = 1.05;
+
+    /// <summary>F(4×4) multiplies a quarter as often and spends a quarter of its time on transforms.</summary>
+    private const float LargestGain = 3f;
 
     private static readonly ConcurrentDictionary<(ConvShape Shape, CpuFeatures Cpu), Lazy<(QConvForm? Form, string Reason)>> Known = new();
 
@@ -47,6 +51,13 @@ internal static class QConvTuning
         {
             reason = $"{Variable} decides";
             return decided == WinogradUse.Never ? null : decided == WinogradUse.Tile2 ? QConvForm.Winograd2 : QConvForm.Winograd4;
+        }
+        int n = shape.OutChannels, k = shape.InChannels;
+        float direct = QConvChoice.Direct(shape, cpu).Max(method => QGemmKernels.Speed(method.Kernel!, n, k)), words = QGemmKernels.Speed(QGemmKernels.SelectWords(n, k, cpu)!, n, k);
+        if (direct >= LargestGain * words)
+        {
+            reason = string.Create(CultureInfo.InvariantCulture, $"the direct kernel is {direct / words:F1} times as fast as the words of Winograd's form, which gains at most {LargestGain:F0}");
+            return null;
         }
         ConvShape best = Favourable;
         (QConvForm? form, string text) = Get(best, cpu);

@@ -75,6 +75,9 @@ internal static class LayerEpilogue
         return values.All(value => value == 0) ? [] : Array.ConvertAll(values, value => (int)value);
     }
 
+    /// <summary>Largest byte of the data, <c>x_high</c>; 255 where nothing smaller is known.</summary>
+    public static int LargestData(NodeContext c) => Int(c, "x_high", byte.MaxValue);
+
     /// <summary>Zero point of the data.</summary>
     public static int DataZeroPoint(NodeContext c) => Int(c, "x_zero_point");
 

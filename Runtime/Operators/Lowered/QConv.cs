@@ -9,7 +9,7 @@ namespace Octet.Runtime.Operators;
 /// <summary><c>octet.QConv</c>: <c>y = epilogue(Σ (x − x_zero_point)·(w − w_zero_points[o]) + bias[o])</c>, bytes in, channels-last.</summary>
 /// <remarks>
 /// Inputs x uint8 <c>[N, spatial…, C]</c>, w int8 or uint8 constant <c>[O, C/G, k…]</c>, bias? int32 <c>[O]</c>, sum? shaped like y. Attributes are those of
-/// convolution without auto_pad, and the epilogue of <see cref="LayerEpilogue"/>. One to three spatial axes.
+/// convolution without auto_pad, <c>x_high</c> (largest byte of x, default 255), and the epilogue of <see cref="LayerEpilogue"/>. One to three spatial axes.
 /// </remarks>
 internal sealed class QConv : Operator
 {
@@ -41,7 +41,7 @@ internal sealed class QConv : Operator
         QEpilogue epilogue = LayerEpilogue.Read(c, shape.OutChannels);
         int[] zeroPoints = LayerEpilogue.WeightZeroPoints(c);
         Tensor w = c.Required(1);
-        QConvChoice choice = QConvChoice.For(shape, c.Cpu, c.IntegerWinograd);
+        QConvChoice choice = QConvChoice.For(shape, c.Cpu, c.IntegerWinograd, LayerEpilogue.LargestData(c));
         string key = $"QConv {choice.Key} groups {shape.Groups} zero points {string.Join(",", zeroPoints)}";
         QConvWeights weights = c.Share(w, key, () => w.Type is DataType.Int8 or DataType.Int4 or DataType.Int2
             ? QConvWeights.Pack(shape, w.Span<sbyte>(), zeroPoints, choice)

@@ -8,7 +8,7 @@ namespace Octet.Runtime.Operators;
 /// <summary><c>octet.QGemm</c>: <c>y[…,n] = epilogue(Σₖ (x[…,k] − x_zero_point)·(w[k,n] − w_zero_points[n]) + bias[n])</c>.</summary>
 /// <remarks>
 /// Inputs x uint8 <c>[…, K]</c>, w int8 or uint8 constant <c>[K, N]</c> (<c>[N, K]</c> with transB), bias? int32 <c>[N]</c>, sum? shaped like y.
-/// The epilogue is that of <see cref="LayerEpilogue"/>.
+/// Attribute <c>x_high</c> (largest byte of x, default 255). The epilogue is that of <see cref="LayerEpilogue"/>.
 /// </remarks>
 internal sealed class QGemm : Operator
 {
@@ -43,10 +43,10 @@ internal sealed class QGemm : Operator
         QEpilogue epilogue = LayerEpilogue.Read(c, n);
         int[] zeroPoints = LayerEpilogue.WeightZeroPoints(c);
         Tensor w = c.Required(1);
-        string key = $"QGemm {QGemmKernels.Candidates(m, n, k, c.Cpu)} {(transposed ? "NK" : "KN")} zero points {string.Join(",", zeroPoints)}";
+        string key = $"QGemm {QGemmKernels.Candidates(m, n, k, c.Cpu)} {(transposed ? "NK" : "KN")} zero points {string.Join(",", zeroPoints)} activations to {LayerEpilogue.LargestData(c)}";
         QGemmWeights weights = c.Share(w, key, () => w.Type is DataType.Int8 or DataType.Int4 or DataType.Int2
-            ? QGemmWeights.PackFastest(w.Span<sbyte>(), m, k, n, transposed, zeroPoints, c.Cpu)
-            : QGemmWeights.PackFastest(w.Span<byte>(), m, k, n, transposed, zeroPoints, c.Cpu));
+            ? QGemmWeights.PackFastest(w.Span<sbyte>(), m, k, n, transposed, zeroPoints, c.Cpu, LayerEpilogue.LargestData(c))
+            : QGemmWeights.PackFastest(w.Span<byte>(), m, k, n, transposed, zeroPoints, c.Cpu, LayerEpilogue.LargestData(c)));
         return new ProductStep(weights, epilogue, m, LayerEpilogue.DataZeroPoint(c), c.Workers);
     }
 

@@ -61,6 +61,7 @@ internal static class Lowering
         var context = new LoweringContext(graph, options);
         var refused = new Dictionary<Node, (string Rule, string Reason)>();
         if (HasQuantization(graph)) ToFixedPoint(context, report, refused);
+        StoreFromZero.Run(graph, context.Editor);
         RestoreNames(context);
         ChannelsLast.Run(context);
         context.Editor.Sort();
