@@ -21,8 +21,12 @@ internal sealed class StreamingHistogram
     /// <summary>Widest bins: the greatest float32 lies within bin HalfBins − 1.</summary>
     private const int GreatestExponent = 128 - 12;
 
+    /// <summary>Below this many values, adding four arrays up costs more than it saves.</summary>
+    private const int FewestVectorized = 2048;
+
+    /// <summary>Four sets of counts, zero between calls.</summary>
     [ThreadStatic]
-    private static long[]? t_odd;
+    private static int[]? t_counts;
 
     private long[] _bins = new long[2 * HalfBins];
     private int _exponent = LeastExponent;
@@ -56,39 +60,51 @@ internal sealed class StreamingHistogram
         Max = MathF.Max(Max, max);
         Count += x.Length;
         WidenFor(MathF.Max(MathF.Abs(min), MathF.Abs(max)));
-        if (_exponent >= -126) x = x[AddVectors(x, MathF.ScaleB(1f, -_exponent))..];
         double inverse = Math.ScaleB(1.0, -_exponent);
+        if (_exponent >= -126) x = x[AddVectors(x, (float)inverse, (int)Math.Floor(min * inverse) + HalfBins, (int)Math.Floor(max * inverse) + HalfBins)..];
         // Exact: a float32 times a power of two fits a float64.
         foreach (float value in x) _bins[(int)Math.Floor(value * inverse) + HalfBins]++;
     }
 
     /// <summary>Counts whole vectors.</summary>
     /// <returns>How many values were counted.</returns>
-    private int AddVectors(ReadOnlySpan<float> x, float inverse)
+    private int AddVectors(ReadOnlySpan<float> x, float inverse, int least, int greatest)
     {
-        ReadOnlySpan<Vector<float>> vectors = MemoryMarshal.Cast<float, Vector<float>>(x);
-        if (vectors.Length < 2) return 0;
-        // Counts of neighbouring values go to different arrays: after a ReLU most are equal, and incrementing one place over and over waits for the store before.
-        long[] even = _bins, odd = t_odd ??= new long[2 * HalfBins];
-        Span<int> bins = stackalloc int[Vector<int>.Count];
+        int width = Vector<float>.Count;
+        int whole = x.Length / (2 * width) * (2 * width);
+        if (whole < FewestVectorized) return 0;
+        // Neighbouring values are counted in different arrays: after a ReLU most are equal, and incrementing one place over and over waits for the store before. int fits, and is half the cache.
+        int[] a = t_counts ??= new int[8 * HalfBins];
+        Span<int> first = a.AsSpan(0, 2 * HalfBins), second = a.AsSpan(2 * HalfBins, 2 * HalfBins), third = a.AsSpan(4 * HalfBins, 2 * HalfBins), fourth = a.AsSpan(6 * HalfBins, 2 * HalfBins);
+        Span<int> bins = stackalloc int[2 * Vector<int>.Count];
         Vector<float> scale = new(inverse);
         Vector<int> half = new(HalfBins);
-        foreach (Vector<float> values in vectors)
+        for (int at = 0; at < whole; at += 2 * width)
         {
-            // A product with a power of two is exact in float32, except that one below the least subnormal becomes a zero: of a negative value, the bin is −1.
-            Vector<float> scaled = values * scale;
-            Vector<int> bin = Vector.ConvertToInt32(Vector.Floor(scaled)) + half;
-            bin += Vector.LessThan(values, Vector<float>.Zero) & Vector.Equals(scaled, Vector<float>.Zero);
-            bin.CopyTo(bins);
-            for (int i = 0; i + 1 < bins.Length; i += 2)
+            BinsOf(new Vector<float>(x.Slice(at, width)), scale, half).CopyTo(bins);
+            BinsOf(new Vector<float>(x.Slice(at + width, width)), scale, half).CopyTo(bins[width..]);
+            for (int i = 0; i + 3 < bins.Length; i += 4)
             {
-                even[bins[i]]++;
-                odd[bins[i + 1]]++;
+                first[bins[i]]++;
+                second[bins[i + 1]]++;
+                third[bins[i + 2]]++;
+                fourth[bins[i + 3]]++;
             }
         }
-        for (int i = 0; i < odd.Length; i++) _bins[i] += odd[i];
-        Array.Clear(odd);
-        return vectors.Length * Vector<float>.Count;
+        for (int i = least; i <= greatest; i++)
+        {
+            _bins[i] += (long)first[i] + second[i] + third[i] + fourth[i];
+            first[i] = second[i] = third[i] = fourth[i] = 0;
+        }
+        return whole;
+    }
+
+    /// <summary>Positions in <see cref="Bins"/> of the bins of several values.</summary>
+    private static Vector<int> BinsOf(Vector<float> values, Vector<float> scale, Vector<int> half)
+    {
+        // A product with a power of two is exact in float32, except that one below the least subnormal becomes a zero: of a negative value, the bin is −1.
+        Vector<float> scaled = values * scale;
+        return Vector.ConvertToInt32(Vector.Floor(scaled)) + half + (Vector.LessThan(values, Vector<float>.Zero) & Vector.Equals(scaled, Vector<float>.Zero));
     }
 
     /// <summary>Adds the counts of another histogram.</summary>

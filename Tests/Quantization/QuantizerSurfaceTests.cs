@@ -180,8 +180,26 @@ internal sealed class QuantizerSurfaceTests
         {
             Node node = graph.Nodes.Single(node => node.Name == name);
             Assert.That(node.Inputs[1]!.Producer!.OperatorType, Is.EqualTo("DequantizeLinear"), name);
-            Assert.That(node.Inputs[1]!.Producer!.Inputs[0]!.Constant!.Type, Is.EqualTo(DataType.Int8), name);
+            Assert.That(node.Inputs[1]!.Producer!.Inputs[0]!.Constant!.Type, Is.AnyOf(DataType.Int8, DataType.UInt8), name);
         }
+    }
+
+    [Test]
+    public void AResidualBlockBecomesTheseNodes()
+    {
+        var g = new TestGraph();
+        Value x = g.Input("x", 1, 4, 6, 6);
+        Value Norm(string name, Value v) => g.Node("BatchNormalization", [v, g.Random(name + "/s", 1, 4), g.Random(name + "/b", 2, 4), g.Random(name + "/m", 3, 4), g.Floats(name + "/v", [1, 2, 3, 4])], name: name);
+        Value v = g.Node("Relu", [Norm("bn1", g.Node("Conv", [x, g.Random("w1", 4, 4, 4, 1, 1)], name: "c1"))], name: "relu1");
+        v = g.Node("Add", [Norm("bn2", g.Node("Conv", [v, g.Random("w2", 5, 4, 4, 1, 1)], name: "c2")), x], name: "add");
+        g.Output(g.Node("Relu", [v], name: "relu2"), "y");
+        Graph graph = Quantizer.Quantize(new Model(g.Graph), [new Dictionary<string, Tensor> { ["x"] = TestGraph.RandomTensor(5, 1, 4, 6, 6) }], Naive).Model.Graph;
+        // Batch norms are in the weights; x is quantized once for both of its readers; the result is read by nobody and stays float.
+        Assert.That(graph.Nodes.Where(node => !(node.Is("DequantizeLinear") && node.Inputs[0]!.IsConstant)).Select(node => node.OperatorType), Is.EqualTo(new[]
+        {
+            "QuantizeLinear", "DequantizeLinear", "Conv", "Relu", "QuantizeLinear", "DequantizeLinear", "Conv", "QuantizeLinear", "DequantizeLinear", "Add", "Relu",
+        }));
+        Assert.That(graph.Nodes.Count(node => node.Is("DequantizeLinear") && node.Inputs[0]!.IsConstant), Is.EqualTo(4), "a weight and a bias per convolution");
     }
 
     [Test]
