@@ -28,6 +28,24 @@ internal sealed class PeerSession : IDisposable
         _inputs = [.. inputs.Select(ToOrt)];
     }
 
+    /// <summary>A session on random float inputs of the shapes that the file declares; unknown extents are 1.</summary>
+    public static PeerSession Open(string path, int threads) => new(path, threads);
+
+    private PeerSession(string path, int threads)
+    {
+        using var options = new SessionOptions { IntraOpNumThreads = threads, InterOpNumThreads = 1, LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR };
+        _session = new InferenceSession(path, options);
+        _inputNames = [.. _session.InputNames];
+        _inputs = [.. _inputNames.Select(name =>
+        {
+            int[] shape = [.. _session.InputMetadata[name].Dimensions.Select(extent => Math.Max(1, extent))];
+            var tensor = new Tensor(DataType.Float32, shape);
+            var random = new Random(1);
+            foreach (ref float value in tensor.Span<float>()) value = random.NextSingle();
+            return ToOrt(tensor);
+        })];
+    }
+
     /// <summary>Runs once and throws the outputs away.</summary>
     public void Run()
     {
