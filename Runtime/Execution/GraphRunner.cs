@@ -14,10 +14,17 @@ internal sealed class GraphRunner
     private readonly PlanOptions _planOptions;
     private readonly Parallelism _parallel;
     private readonly Lock _gate = new();
+    private PreparedGraph? _prepared;   // what plans are compiled from, made with the first
     private Plan[] _plans = [];   // most recently made first; replaced as a whole
 
-    public GraphRunner(Graph template, SessionOptions options, PlanOptions planOptions)
+    /// <summary>A runner without plans.</summary>
+    /// <param name="template">The portable graph; not changed.</param>
+    /// <param name="options">The session's options.</param>
+    /// <param name="planOptions">What plans are made for.</param>
+    /// <param name="prepares">Whether the types that the graph declares for its inputs hold in every run, so that it can be simplified before extents are known; a subgraph's may not.</param>
+    public GraphRunner(Graph template, SessionOptions options, PlanOptions planOptions, bool prepares = false)
     {
+        if (!prepares) _prepared = new PreparedGraph(template, []);
         (_template, _options, _planOptions) = (template, options, planOptions);
         _parallel = options.Threads > 1 ? new Parallelism(WorkerPool.Shared, options.Threads) : Parallelism.None;
     }
@@ -43,7 +50,8 @@ internal sealed class GraphRunner
             }
             var types = new TensorType?[inputs.Length];
             for (int i = 0; i < types.Length; i++) types[i] = EvaluateContext.TypeOf(inputs[i]);
-            Plan made = Compiler.Compile(_template, types, _options, _planOptions);
+            _prepared ??= Compiler.Prepare(_template, _options, _planOptions);
+            Plan made = Compiler.Compile(_prepared, types, _options, _planOptions);
             Volatile.Write(ref _plans, [made, .. _plans.Take(_options.MaxPlans - 1)]);
             return made;
         }

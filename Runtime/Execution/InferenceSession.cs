@@ -30,7 +30,7 @@ public sealed class InferenceSession
         Options = (options ?? new SessionOptions()).Validate();
         Graph graph = model.Graph;
         foreach (Node node in graph.AllNodes()) OperatorTable.Require(node);
-        _runner = new GraphRunner(graph, Options, new PlanOptions(Options.Cpu, Options.Threads, model.Weights) { IntegerWinograd = Options.IntegerWinograd, FloatWinograd = Options.FloatWinograd });
+        _runner = new GraphRunner(graph, Options, new PlanOptions(Options.Cpu, Options.Threads, model.Weights) { IntegerWinograd = Options.IntegerWinograd, FloatWinograd = Options.FloatWinograd }, prepares: true);
         _fed = [.. Enumerable.Range(0, graph.Inputs.Count).Where(i => !graph.Inputs[i].IsConstant)];
         Inputs = [.. _fed.Select(i => new ValueInfo(graph.Inputs[i].Name, graph.Inputs[i].Type))];
         Outputs = [.. graph.Outputs.Zip(graph.OutputNames, (value, name) => new ValueInfo(name, value.Type))];

@@ -12,6 +12,8 @@ public sealed class AttributeMap : IEnumerable<KeyValuePair<string, object>>
 {
     private readonly SortedDictionary<string, object> _values = new(StringComparer.Ordinal);
 
+    private bool _heldGraphs;   // whether a subgraph was ever among the values: most nodes have none, and every pass asks
+
     /// <summary>Number of attributes.</summary>
     public int Count => _values.Count;
 
@@ -26,6 +28,7 @@ public sealed class AttributeMap : IEnumerable<KeyValuePair<string, object>>
         {
             if (value is null) _values.Remove(name);
             else _values[name] = Checked(name, value);
+            _heldGraphs |= value is Graphs.Graph or Graphs.Graph[];
         }
     }
 
@@ -57,22 +60,21 @@ public sealed class AttributeMap : IEnumerable<KeyValuePair<string, object>>
     public Graph? Graph(string name) => Read<Graph?>(name, null);
 
     /// <summary>The subgraphs of all attributes.</summary>
-    public IEnumerable<Graph> Subgraphs
+    public IEnumerable<Graph> Subgraphs => _heldGraphs ? EnumerateSubgraphs() : [];
+
+    private IEnumerable<Graph> EnumerateSubgraphs()
     {
-        get
+        foreach (object value in _values.Values)
         {
-            foreach (object value in _values.Values)
-            {
-                if (value is Graph graph) yield return graph;
-                else if (value is Graph[] graphs) foreach (Graph inner in graphs) yield return inner;
-            }
+            if (value is Graph graph) yield return graph;
+            else if (value is Graph[] graphs) foreach (Graph inner in graphs) yield return inner;
         }
     }
 
     /// <summary>A copy; subgraphs and tensors are shared.</summary>
     internal AttributeMap Copy()
     {
-        var copy = new AttributeMap();
+        var copy = new AttributeMap { _heldGraphs = _heldGraphs };
         foreach ((string name, object value) in _values) copy._values.Add(name, value);
         return copy;
     }
