@@ -18,19 +18,20 @@ public sealed partial class Model
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         string source = $"model '{path}'";
-        byte[] file;
-        string folder;
         try
         {
-            folder = Path.GetDirectoryName(Path.GetFullPath(path)) ?? Path.GetFullPath(path);
+            string folder = Path.GetDirectoryName(Path.GetFullPath(path)) ?? Path.GetFullPath(path);
             using FileStream stream = File.OpenRead(path);
-            file = ReadAll(stream, source);
+            if (path.EndsWith(MxNetImporter.Suffix, StringComparison.Ordinal)) return MxNetImporter.Import(path, ReadAll(stream, source));
+            // Parsed as it is read: the file and the tensors in it are never in memory both. What has no length (a pipe) is read whole first.
+            if (!stream.CanSeek || stream.Length == 0) return OnnxImporter.Import(ReadAll(stream, source), source, folder);
+            if (stream.Length > MaxFileBytes) throw TooLarge(source, stream.Length);
+            return OnnxImporter.Import(stream, source, folder);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException)
         {
             throw new ModelException($"{source} cannot be read: {e.Message}; rule: the path names a readable file", e);
         }
-        return path.EndsWith(MxNetImporter.Suffix, StringComparison.Ordinal) ? MxNetImporter.Import(path, file) : OnnxImporter.Import(file, source, folder);
     }
 
     /// <summary>Loads an ONNX file from a stream, read to its end.</summary>
@@ -75,7 +76,7 @@ public sealed partial class Model
     {
         if (stream.CanSeek && stream.Length - stream.Position is var rest and > 0)
         {
-            if (rest > MaxFileBytes) throw TooLarge(rest);
+            if (rest > MaxFileBytes) throw TooLarge(source, rest);
             var file = new byte[rest];
             stream.ReadExactly(file);
             return file;
@@ -84,10 +85,11 @@ public sealed partial class Model
         var buffer = new byte[1 << 16];
         for (int read; (read = stream.Read(buffer)) > 0; copy.Write(buffer, 0, read))
         {
-            if (copy.Length + read > MaxFileBytes) throw TooLarge(copy.Length + read);
+            if (copy.Length + read > MaxFileBytes) throw TooLarge(source, copy.Length + read);
         }
         return copy.ToArray();
-
-        ModelException TooLarge(long bytes) => new($"{source} has {bytes} bytes or more; rule: an ONNX file has at most {MaxFileBytes}, larger weights lie in files beside it");
     }
+
+    private static ModelException TooLarge(string source, long bytes) =>
+        new($"{source} has {bytes} bytes or more; rule: an ONNX file has at most {MaxFileBytes}, larger weights lie in files beside it");
 }

@@ -18,6 +18,9 @@ internal sealed class OnnxImporter
     /// <summary>Subgraphs within subgraphs. Protobuf's own limit of 100 nested messages lies a little above.</summary>
     internal const int MaxDepth = 30;
 
+    /// <summary>Protobuf's own limit of nested messages.</summary>
+    private const int RecursionLimit = 100;
+
     /// <summary>Functions that call functions.</summary>
     internal const int MaxCalls = 64;
 
@@ -41,13 +44,36 @@ internal sealed class OnnxImporter
     /// <param name="source">How messages call the file.</param>
     /// <param name="folder">Where external data may lie, or null for nowhere.</param>
     /// <exception cref="ModelException">The file is no legal model; the message names the file, the place, the facts and the rule.</exception>
-    public static Model Import(byte[] file, string source, string? folder)
+    public static Model Import(byte[] file, string source, string? folder) =>
+        Import(() => Parse(ModelProto.Parser, file), file.Length, source, folder);
+
+    /// <summary>Reads a model from a stream of known length, which stays open.</summary>
+    /// <inheritdoc cref="Import(byte[], string, string?)"/>
+    /// <exception cref="IOException">The stream fails.</exception>
+    public static Model Import(Stream file, string source, string? folder)
+    {
+        long length = file.Length - file.Position;
+        return Import(() =>
+        {
+            try
+            {
+                using CodedInputStream input = CodedInputStream.CreateWithLimits(file, int.MaxValue, RecursionLimit);
+                return ModelProto.Parser.WithDiscardUnknownFields(true).ParseFrom(input);
+            }
+            catch (InvalidProtocolBufferException e)
+            {
+                throw NoMessage<ModelProto>(length, e);
+            }
+        }, length, source, folder);
+    }
+
+    private static Model Import(Func<ModelProto> parse, long bytes, string source, string? folder)
     {
         try
         {
-            ModelProto proto = Parse(ModelProto.Parser, file);
+            ModelProto proto = parse();
             using ExternalData? external = folder is null ? null : new ExternalData(folder);
-            return new OnnxImporter(external, file.Length).Import(proto);
+            return new OnnxImporter(external, bytes).Import(proto);
         }
         catch (UnsupportedModelException e)
         {
@@ -69,9 +95,12 @@ internal sealed class OnnxImporter
         }
         catch (InvalidProtocolBufferException e)
         {
-            throw new ModelException($"{bytes.Length} bytes are not a {parser.GetType().GenericTypeArguments[0].Name}: {e.Message}; rule: the file is a complete protobuf message", e);
+            throw NoMessage<T>(bytes.Length, e);
         }
     }
+
+    private static ModelException NoMessage<T>(long bytes, InvalidProtocolBufferException e) =>
+        new($"{bytes} bytes are not a {typeof(T).Name}: {e.Message}; rule: the file is a complete protobuf message", e);
 
     private Model Import(ModelProto proto)
     {
