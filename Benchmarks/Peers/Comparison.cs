@@ -28,7 +28,7 @@ internal sealed record Comparison(string Model, int Threads, int Rounds, double 
     private const double FastShare = 0.1;
 
     /// <summary>Compares.</summary>
-    public static Comparison Run(string path, string peerPath, int threads, int rounds, bool exact, Func<InferenceSession, Tensor[]>? makeInputs = null)
+    public static Comparison Run(string path, string peerPath, int threads, int rounds, bool exact, Func<InferenceSession, Tensor[]>? makeInputs = null, bool cpuTime = false)
     {
         Model model = Octet.Runtime.Model.Load(path);
         var session = new InferenceSession(model, new SessionOptions { Threads = threads });
@@ -55,8 +55,8 @@ internal sealed record Comparison(string Model, int Threads, int Rounds, double 
         List<double> octetCalls = [], peerCalls = [];
         for (int round = 0; round < rounds; round++)
         {
-            octetMs[round] = Time(Ours, ours, octetCalls);
-            peerMs[round] = Time(peer.Run, theirs, peerCalls);
+            octetMs[round] = Time(Ours, ours, octetCalls, cpuTime);
+            peerMs[round] = Time(peer.Run, theirs, peerCalls, cpuTime);
             ratios[round] = peerMs[round] / octetMs[round];
         }
         double difference = 0;
@@ -97,9 +97,12 @@ internal sealed record Comparison(string Model, int Threads, int Rounds, double 
         return Stopwatch.GetElapsedTime(start).TotalMilliseconds / repeats;
     }
 
-    /// <summary>The same, with the time of every call added to <paramref name="calls"/>.</summary>
-    private static double Time(Action run, int repeats, List<double> calls)
+    /// <summary>
+    /// The same, with the time of every call added to <paramref name="calls"/>; with <paramref name="cpuTime"/> the mean is of the time that the process was running, on all its threads together.
+    /// </summary>
+    private static double Time(Action run, int repeats, List<double> calls, bool cpuTime)
     {
+        TimeSpan before = Environment.CpuUsage.TotalTime;
         long first = Stopwatch.GetTimestamp(), start = first;
         for (int i = 0; i < repeats; i++)
         {
@@ -108,7 +111,7 @@ internal sealed record Comparison(string Model, int Threads, int Rounds, double 
             calls.Add(Stopwatch.GetElapsedTime(start, end).TotalMilliseconds);
             start = end;
         }
-        return Stopwatch.GetElapsedTime(first, start).TotalMilliseconds / repeats;
+        return (cpuTime ? Environment.CpuUsage.TotalTime - before : Stopwatch.GetElapsedTime(first, start)).TotalMilliseconds / repeats;
     }
 
     /// <summary>Warms up and says how many calls fill a round.</summary>

@@ -22,13 +22,14 @@ internal static class CompareVerb
         var shape = new Option<string[]>("--shape") { Description = "Extents of an input, as NAME=1x3x224x224; default: those stored beside the model, else unknown ones are 1." };
         var number = new Option<string[]>("--number") { Description = "A number that fills an integer input, as NAME=16000." };
         var random = new Option<bool>("--random") { Description = "Random inputs even where test_data_set_0 lies beside the model." };
+        var cpuTime = new Option<bool>("--cpu-time") { Description = "Compare processor time instead of time on the wall: on a machine that others use, waiting for a processor then counts for neither." };
         var json = new Option<bool>("--json") { Description = "One JSON object." };
-        var command = new Command("compare", "Times a model in Octet and in ONNX Runtime, alternating in one process.") { model, peer, exact, threads, rounds, shape, number, random, json };
+        var command = new Command("compare", "Times a model in Octet and in ONNX Runtime, alternating in one process.") { model, peer, exact, threads, rounds, shape, number, random, cpuTime, json };
         command.SetAction(result =>
         {
             string path = result.GetValue(model)!.FullName;
             Comparison c = Comparison.Run(path, result.GetValue(peer)?.FullName ?? path, result.GetValue(threads), result.GetValue(rounds), result.GetValue(exact),
-                session => Inputs(session, path, result.GetValue(shape) ?? [], result.GetValue(number) ?? [], result.GetValue(random)));
+                session => Inputs(session, path, result.GetValue(shape) ?? [], result.GetValue(number) ?? [], result.GetValue(random)), cpuTime: result.GetValue(cpuTime));
             if (result.GetValue(json))
             {
                 using var stream = Console.OpenStandardOutput();
