@@ -15,7 +15,7 @@ internal static class WinogradCost
     private const double InputTwo = 70, OutputTwo = 70, InputFour = 160, OutputFour = 170;
 
     /// <summary>Bytes of weights per cycle that come from beyond L2 while others are multiplied: one inference of a model passes through all its weights.</summary>
-    private const double WeightBytesPerCycle = 6;
+    private const double WeightBytesPerCycle = 4.5;
 
     /// <summary>How much cheaper Winograd has to look, so that larger rounding errors and weights buy something.</summary>
     private const double Gain = 1.1;

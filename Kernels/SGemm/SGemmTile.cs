@@ -78,8 +78,8 @@ internal static unsafe class SGemmTile<TLanes, V, TRows, TVectors>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(SGemmTileArguments* t)
     {
-        // Columns that are not all there, and a sum, are left to the spare tile and what follows it.
-        bool simple = t->Columns == sizeof(TVectors) * TLanes.Count && t->Sum == null;
+        // Columns that are not all there, and a sum after a clamp, are left to the spare tile and what follows it.
+        bool simple = t->Columns == sizeof(TVectors) * TLanes.Count && (t->Sum == null || !(t->Clamps && t->ClampFirst));
         float* y = simple ? t->Y : t->Spare;
         nint stride = simple ? t->YStride : sizeof(TVectors) * TLanes.Count;
 
@@ -278,6 +278,79 @@ internal static unsafe class SGemmTile<TLanes, V, TRows, TVectors>
                     cb0 = TLanes.MultiplyAdd(a, b0, cb0);
                     if (sizeof(TVectors) > 1) cb1 = TLanes.MultiplyAdd(a, b1, cb1);
                 }
+            }
+        }
+
+        if (simple && t->Sum != null)
+        {
+            float* sum = t->Sum;
+            c00 = TLanes.Add(c00, TLanes.Load(sum));
+            if (sizeof(TVectors) > 1) c01 = TLanes.Add(c01, TLanes.Load(sum + TLanes.Count));
+            if (sizeof(TRows) > 1)
+            {
+                sum += t->SumStride;
+                c10 = TLanes.Add(c10, TLanes.Load(sum));
+                if (sizeof(TVectors) > 1) c11 = TLanes.Add(c11, TLanes.Load(sum + TLanes.Count));
+            }
+            if (sizeof(TRows) > 2)
+            {
+                sum += t->SumStride;
+                c20 = TLanes.Add(c20, TLanes.Load(sum));
+                if (sizeof(TVectors) > 1) c21 = TLanes.Add(c21, TLanes.Load(sum + TLanes.Count));
+            }
+            if (sizeof(TRows) > 3)
+            {
+                sum += t->SumStride;
+                c30 = TLanes.Add(c30, TLanes.Load(sum));
+                if (sizeof(TVectors) > 1) c31 = TLanes.Add(c31, TLanes.Load(sum + TLanes.Count));
+            }
+            if (sizeof(TRows) > 4)
+            {
+                sum += t->SumStride;
+                c40 = TLanes.Add(c40, TLanes.Load(sum));
+                if (sizeof(TVectors) > 1) c41 = TLanes.Add(c41, TLanes.Load(sum + TLanes.Count));
+            }
+            if (sizeof(TRows) > 5)
+            {
+                sum += t->SumStride;
+                c50 = TLanes.Add(c50, TLanes.Load(sum));
+                if (sizeof(TVectors) > 1) c51 = TLanes.Add(c51, TLanes.Load(sum + TLanes.Count));
+            }
+            if (sizeof(TRows) > 6)
+            {
+                sum += t->SumStride;
+                c60 = TLanes.Add(c60, TLanes.Load(sum));
+                if (sizeof(TVectors) > 1) c61 = TLanes.Add(c61, TLanes.Load(sum + TLanes.Count));
+            }
+            if (sizeof(TRows) > 7)
+            {
+                sum += t->SumStride;
+                c70 = TLanes.Add(c70, TLanes.Load(sum));
+                if (sizeof(TVectors) > 1) c71 = TLanes.Add(c71, TLanes.Load(sum + TLanes.Count));
+            }
+            if (sizeof(TRows) > 8)
+            {
+                sum += t->SumStride;
+                c80 = TLanes.Add(c80, TLanes.Load(sum));
+                if (sizeof(TVectors) > 1) c81 = TLanes.Add(c81, TLanes.Load(sum + TLanes.Count));
+            }
+            if (sizeof(TRows) > 9)
+            {
+                sum += t->SumStride;
+                c90 = TLanes.Add(c90, TLanes.Load(sum));
+                if (sizeof(TVectors) > 1) c91 = TLanes.Add(c91, TLanes.Load(sum + TLanes.Count));
+            }
+            if (sizeof(TRows) > 10)
+            {
+                sum += t->SumStride;
+                ca0 = TLanes.Add(ca0, TLanes.Load(sum));
+                if (sizeof(TVectors) > 1) ca1 = TLanes.Add(ca1, TLanes.Load(sum + TLanes.Count));
+            }
+            if (sizeof(TRows) > 11)
+            {
+                sum += t->SumStride;
+                cb0 = TLanes.Add(cb0, TLanes.Load(sum));
+                if (sizeof(TVectors) > 1) cb1 = TLanes.Add(cb1, TLanes.Load(sum + TLanes.Count));
             }
         }
 
