@@ -18,9 +18,6 @@ internal sealed class OnnxImporter
     /// <summary>Subgraphs within subgraphs. Protobuf's own limit of 100 nested messages lies a little above.</summary>
     internal const int MaxDepth = 30;
 
-    /// <summary>Protobuf's own limit of nested messages.</summary>
-    private const int RecursionLimit = 100;
-
     /// <summary>Functions that call functions.</summary>
     internal const int MaxCalls = 64;
 
@@ -57,8 +54,7 @@ internal sealed class OnnxImporter
         {
             try
             {
-                using CodedInputStream input = CodedInputStream.CreateWithLimits(file, int.MaxValue, RecursionLimit);
-                return ModelProto.Parser.WithDiscardUnknownFields(true).ParseFrom(input);
+                return ModelProto.Parser.WithDiscardUnknownFields(true).ParseFrom(file);
             }
             catch (InvalidProtocolBufferException e)
             {
