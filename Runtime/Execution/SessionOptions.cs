@@ -12,6 +12,10 @@ public sealed record SessionOptions
     public int Threads { get; init; } = Environment.ProcessorCount;
 
     /// <summary>Instruction sets that kernels may use. Default: what the CPU has, capped by <c>OCTET_MAX_ISA</c>. No choice changes an integer result.</summary>
+    /// <remarks>
+    /// With both forms of VNNI, 512 and 256 bits, integer kernels use the one that is faster on this machine: timed once per process, in a few milliseconds, when the first
+    /// integer product is planned; the environment variable <c>OCTET_VNNI</c> = <c>measure | zmm | ymm</c> decides in place of that measurement.
+    /// </remarks>
     public CpuFeatures Cpu { get; init; } = CpuInfo.Detected;
 
     /// <summary>

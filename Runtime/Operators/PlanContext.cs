@@ -1,5 +1,6 @@
 using Octet.Kernels.Cpu;
 using Octet.Kernels.QConv;
+using Octet.Kernels.QGemm;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Tensors;
 
@@ -30,6 +31,9 @@ internal sealed class PlanContext(Node node, IReadOnlyList<TensorType?> inputTyp
 
     /// <summary>Whether 3×3 float convolutions may use Winograd's method.</summary>
     public bool FloatWinograd => options.FloatWinograd;
+
+    /// <summary>Instruction sets that integer products and convolutions choose among: <see cref="Cpu"/> without a width of VPDPBUSD that is slower here.</summary>
+    public CpuFeatures IntegerCpu => VnniTuning.Usable(options.Cpu);
 
     /// <summary>Threads that may take part in one step.</summary>
     public int Workers => options.Workers;

@@ -41,7 +41,7 @@ internal sealed class QConv : Operator
         QEpilogue epilogue = LayerEpilogue.Read(c, shape.OutChannels);
         int[] zeroPoints = LayerEpilogue.WeightZeroPoints(c);
         Tensor w = c.Required(1);
-        QConvChoice choice = QConvChoice.For(shape, c.Cpu, c.IntegerWinograd, LayerEpilogue.LargestData(c));
+        QConvChoice choice = QConvChoice.For(shape, c.IntegerCpu, c.IntegerWinograd, LayerEpilogue.LargestData(c));
         string key = $"QConv {choice.Key} groups {shape.Groups} zero points {string.Join(",", zeroPoints)}";
         QConvWeights weights = c.Share(w, key, () => w.Type is DataType.Int8 or DataType.Int4 or DataType.Int2
             ? QConvWeights.Pack(shape, w.Span<sbyte>(), zeroPoints, choice)

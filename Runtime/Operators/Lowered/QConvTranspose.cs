@@ -53,7 +53,7 @@ internal sealed class QConvTranspose : Operator
         QEpilogue epilogue = LayerEpilogue.Read(c, shape.OutChannels, shape.W.Stride * shape.OutChannels);
         int[] zeroPoints = LayerEpilogue.WeightZeroPoints(c);
         Tensor weights = c.Required(1);
-        QGemmKernel kernel = QGemmKernels.Select(shape.InputPixels, shape.GroupOutChannels, shape.GroupInChannels, c.Cpu);
+        QGemmKernel kernel = QGemmKernels.Select(shape.InputPixels, shape.GroupOutChannels, shape.GroupInChannels, c.IntegerCpu);
         string key = $"QConvTranspose {kernel.Name} {shape.Groups} {shape.D} {shape.H} {shape.W} zero points {string.Join(",", zeroPoints)}";
         QConvTransposeWeights packed = c.Share(weights, key, () => weights.Type is DataType.Int8 or DataType.Int4 or DataType.Int2
             ? QConvTransposeWeights.Pack(shape, weights.Span<sbyte>(), zeroPoints, kernel)

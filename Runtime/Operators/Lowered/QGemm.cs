@@ -43,10 +43,10 @@ internal sealed class QGemm : Operator
         QEpilogue epilogue = LayerEpilogue.Read(c, n);
         int[] zeroPoints = LayerEpilogue.WeightZeroPoints(c);
         Tensor w = c.Required(1);
-        string key = $"QGemm {QGemmKernels.Candidates(m, n, k, c.Cpu)} {(transposed ? "NK" : "KN")} zero points {string.Join(",", zeroPoints)} activations to {LayerEpilogue.LargestData(c)}";
+        string key = $"QGemm {QGemmKernels.Candidates(m, n, k, c.IntegerCpu)} {(transposed ? "NK" : "KN")} zero points {string.Join(",", zeroPoints)} activations to {LayerEpilogue.LargestData(c)}";
         QGemmWeights weights = c.Share(w, key, () => w.Type is DataType.Int8 or DataType.Int4 or DataType.Int2
-            ? QGemmWeights.PackFastest(w.Span<sbyte>(), m, k, n, transposed, zeroPoints, c.Cpu, LayerEpilogue.LargestData(c))
-            : QGemmWeights.PackFastest(w.Span<byte>(), m, k, n, transposed, zeroPoints, c.Cpu, LayerEpilogue.LargestData(c)));
+            ? QGemmWeights.PackFastest(w.Span<sbyte>(), m, k, n, transposed, zeroPoints, c.IntegerCpu, LayerEpilogue.LargestData(c))
+            : QGemmWeights.PackFastest(w.Span<byte>(), m, k, n, transposed, zeroPoints, c.IntegerCpu, LayerEpilogue.LargestData(c)));
         return new ProductStep(weights, epilogue, m, LayerEpilogue.DataZeroPoint(c), c.Workers);
     }
 

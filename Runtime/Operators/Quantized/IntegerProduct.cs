@@ -68,9 +68,9 @@ internal sealed class IntegerProduct
         if (zeros.All(zero => zero == 0)) zeros = [];
         product._rows = shape.Count * shape.M;
         int rows = product._rows;
-        product._packed = c.Share(w, $"QGemm {QGemmKernels.Candidates(rows, shape.N, shape.K, c.Cpu)} {(bTransposed ? "NK" : "KN")} zero points {string.Join(",", zeros)}", () => w.Type == DataType.Int8
-            ? QGemmWeights.PackFastest(w.Span<sbyte>(), rows, shape.K, shape.N, bTransposed, zeros, c.Cpu)
-            : QGemmWeights.PackFastest(w.Span<byte>(), rows, shape.K, shape.N, bTransposed, zeros, c.Cpu));
+        product._packed = c.Share(w, $"QGemm {QGemmKernels.Candidates(rows, shape.N, shape.K, c.IntegerCpu)} {(bTransposed ? "NK" : "KN")} zero points {string.Join(",", zeros)}", () => w.Type == DataType.Int8
+            ? QGemmWeights.PackFastest(w.Span<sbyte>(), rows, shape.K, shape.N, bTransposed, zeros, c.IntegerCpu)
+            : QGemmWeights.PackFastest(w.Span<byte>(), rows, shape.K, shape.N, bTransposed, zeros, c.IntegerCpu));
         product._epilogue = QEpilogue.ToInt32(shape.N);
         product._packedScratch = QGemmDriver.ScratchBytes(product._rows, product._packed, c.Workers, product._aSigned);
         return product;

@@ -30,7 +30,7 @@ internal sealed class PackedIntegerConvolution
         ConvShape padded = shape with { D = WithoutPads(shape.D), H = WithoutPads(shape.H), W = WithoutPads(shape.W) };
         _padded = padded != shape;
         if (zeroPoints.All(zero => zero == 0)) zeroPoints = [];
-        QConvChoice choice = QConvChoice.For(padded, c.Cpu, c.IntegerWinograd);
+        QConvChoice choice = QConvChoice.For(padded, c.IntegerCpu, c.IntegerWinograd);
         string key = $"QConv {choice.Key} groups {shape.Groups} zero points {string.Join(",", zeroPoints)}";
         QConvWeights packed = c.Share(w, key, () => w.Type == DataType.Int8
             ? QConvWeights.Pack(padded, w.Span<sbyte>(), zeroPoints, choice)

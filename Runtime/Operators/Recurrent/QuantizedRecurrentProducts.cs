@@ -62,7 +62,7 @@ internal sealed class QuantizedRecurrentProducts : RecurrentProducts
             if (c.Constant(weights) is not { } w || _hasZero && c.Constant(scale + 1) is null || depth == 0 || columns == 0 || rows == 0) return;
             int[] zeros = _hasZero ? [.. OfColumns<long>(c.Constant(scale + 1)!.ToInt64Array()).ToArray().Select(zero => (int)zero)] : [];
             if (zeros.All(zero => zero == 0)) zeros = [];
-            QGemmKernel kernel = QGemmKernels.Select(rows, columns, depth, c.Cpu);
+            QGemmKernel kernel = QGemmKernels.Select(rows, columns, depth, c.IntegerCpu);
             _packed = c.Share(w, $"DynamicQuantizeLSTM {direction} columns {firstColumn}+{columns} {kernel.Name} zero points {string.Join(",", zeros)}", () =>
             {
                 var block = new byte[depth * columns];

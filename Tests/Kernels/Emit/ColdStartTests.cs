@@ -3,6 +3,9 @@ using System.Text.Json;
 using Octet.Cli.CommandLine;
 using Octet.Kernels.Cpu;
 using Octet.Kernels.Emit;
+using Octet.Runtime;
+using Octet.Runtime.Graphs;
+using Octet.Runtime.Tensors;
 using Octet.Tests.Cli;
 
 namespace Octet.Tests.Kernels.Emit;
@@ -65,12 +68,24 @@ internal sealed class ColdStartTests
         string[] needed = ["octet.", "Octet.", "System.CommandLine", "Spectre.", "Google.Protobuf", "CommunityToolkit.", "StbImageSharp", "Microsoft.Extensions.Logging.Abstractions"];
         foreach (string file in Directory.GetFiles(from).Where(file => needed.Any(name => Path.GetFileName(file).StartsWith(name, StringComparison.Ordinal)) && !file.EndsWith("deps.json", StringComparison.Ordinal)))
             File.Copy(file, folder[Path.GetFileName(file)]);
-        ProcessResult result = RunFresh(folder["octet.dll"], isa, "demo", "--samples", "8", "--output", folder["demo.onnx"]);
+        ProcessResult result = RunFresh(folder["octet.dll"], isa, "bench", WriteProduct(folder["product.onnx"]), "--runs", "1", "--threads", "1");
         if (!emits) Assert.That(result.ExitCode, Is.Zero, result.Error + result.Output);
         else
         {
             Assert.That(result.ExitCode, Is.Not.Zero, "this CPU emits, and the encoder is not in the folder");
             Assert.That(result.Output + result.Error, Does.Contain("Iced"));
         }
+    }
+
+    /// <summary>Saves a model that is one integer product.</summary>
+    private static string WriteProduct(string path)
+    {
+        var graph = new Graph("product", new OpsetImports(13));
+        var editor = new GraphEditor(graph);
+        Value x = editor.AddInput("x", new TensorType(DataType.UInt8, 4, 32)), w = editor.AddConstant("w", Tensor.Create(new sbyte[32 * 40], 32, 40));
+        Node product = editor.AddNode("MatMulInteger", [x, w]);
+        editor.AddOutput(editor.Add("MatMulInteger", [x, w]), "y");
+        new Model(graph).Save(path);
+        return path;
     }
 }
