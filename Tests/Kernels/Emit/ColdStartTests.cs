@@ -83,7 +83,6 @@ internal sealed class ColdStartTests
         var graph = new Graph("product", new OpsetImports(13));
         var editor = new GraphEditor(graph);
         Value x = editor.AddInput("x", new TensorType(DataType.UInt8, 4, 32)), w = editor.AddConstant("w", Tensor.Create(new sbyte[32 * 40], 32, 40));
-        Node product = editor.AddNode("MatMulInteger", [x, w]);
         editor.AddOutput(editor.Add("MatMulInteger", [x, w]), "y");
         new Model(graph).Save(path);
         return path;
