@@ -21,8 +21,8 @@ internal static class QConvTuning
     /// <summary>The environment variable that decides without measuring: <c>off</c>, <c>2x2</c>, <c>4x4</c> or <c>measure</c>.</summary>
     public const string Variable = "OCTET_WINOGRAD";
 
-    /// <summary>Runs of each form; the fastest counts.</summary>
-    private const int Rounds = 2;
+    /// <summary>Timed runs of each form, by turns; the fastest counts. With two, a busy machine made the direct form of a layer look 18 times slower than it is.</summary>
+    private const int Rounds = 5;
 
     /// <summary>Bytes read between runs: more than the second-level cache of any CPU in use.</summary>
     private const int FlushBytes = 8 << 20;
@@ -101,12 +101,27 @@ internal static class QConvTuning
 
     private static (QConvForm? Form, string Reason) Measure(ConvShape shape, CpuFeatures cpu)
     {
-        double direct = QConvChoice.Direct(shape, cpu).Min(method => Seconds(shape, method));
-        double four = Seconds(shape, QConvMethod.Winograd(QConvForm.Winograd4, shape, cpu)!);
-        double two = four * 1.3 < direct ? double.PositiveInfinity : Seconds(shape, QConvMethod.Winograd(QConvForm.Winograd2, shape, cpu)!);
+        Trial[] directTrials = [.. QConvChoice.Direct(shape, cpu).Select(method => new Trial(shape, method))];
+        var fourTrial = new Trial(shape, QConvMethod.Winograd(QConvForm.Winograd4, shape, cpu)!);
+        Alternate([.. directTrials, fourTrial]);
+        double two = double.PositiveInfinity;
+        if (fourTrial.Best * 1.3 >= directTrials.Min(trial => trial.Best))
+        {
+            var twoTrial = new Trial(shape, QConvMethod.Winograd(QConvForm.Winograd2, shape, cpu)!);
+            Alternate([.. directTrials, fourTrial, twoTrial]);
+            two = twoTrial.Best;
+        }
+        double direct = directTrials.Min(trial => trial.Best), four = fourTrial.Best;
         QConvForm? form = Math.Min(two, four) * Margin >= direct ? null : four <= two ? QConvForm.Winograd4 : QConvForm.Winograd2;
         string twoText = double.IsInfinity(two) ? "" : $", 2x2 {Micros(two)}";
         return (form, $"measured with cold weights: direct {Micros(direct)}{twoText}, 4x4 {Micros(four)}");
+    }
+
+    /// <summary>Runs all forms by turns, so that a stretch of time in which another program has the CPU cannot fall on one form alone.</summary>
+    private static void Alternate(Trial[] trials)
+    {
+        for (int round = 0; round < Rounds; round++)
+            foreach (Trial trial in trials) trial.Run();
     }
 
     private static string Micros(double seconds) => string.Create(CultureInfo.InvariantCulture, $"{seconds * 1e6:F0} us");
@@ -114,22 +129,38 @@ internal static class QConvTuning
     /// <summary>Best time of one form on one thread, its weights driven out of the near caches before every run.</summary>
     internal static double Seconds(ConvShape shape, QConvMethod method)
     {
-        QConvolution convolution = QConvolution.Create(shape, QConvWeights.Ones(shape, method), 0, QEpilogue.ToUInt8(shape.OutChannels, [], [1e-3f], 0));
-        var x = new byte[shape.Batch * shape.InputPixels * shape.InChannels];
-        var y = new byte[shape.Batch * shape.OutputPixels * shape.OutChannels];
-        var scratch = new byte[convolution.ScratchBytes(1)];
-        var flush = new byte[FlushBytes];
-        flush.AsSpan().Fill(1);
-        convolution.Run(x, default, y, scratch, Parallelism.None);
-        double best = double.PositiveInfinity;
-        for (int round = 0; round < Rounds; round++)
+        var trial = new Trial(shape, method);
+        Alternate([trial]);
+        return trial.Best;
+    }
+
+    /// <summary>One form with everything that a run needs; made and run once, so that timings find its code compiled.</summary>
+    private sealed class Trial
+    {
+        private readonly QConvolution _convolution;
+        private readonly byte[] _x, _y, _scratch, _flush = new byte[FlushBytes];
+        private byte _round;
+
+        public Trial(ConvShape shape, QConvMethod method)
         {
-            if (flush.AsSpan().IndexOf((byte)0) >= 0) throw new InvalidOperationException("the flush buffer was overwritten");
-            x.AsSpan().Fill((byte)round);   // the layer before has just written its output
-            long start = Stopwatch.GetTimestamp();
-            convolution.Run(x, default, y, scratch, Parallelism.None);
-            best = Math.Min(best, Stopwatch.GetElapsedTime(start).TotalSeconds);
+            _convolution = QConvolution.Create(shape, QConvWeights.Ones(shape, method), 0, QEpilogue.ToUInt8(shape.OutChannels, [], [1e-3f], 0));
+            _x = new byte[shape.Batch * shape.InputPixels * shape.InChannels];
+            _y = new byte[shape.Batch * shape.OutputPixels * shape.OutChannels];
+            _scratch = new byte[_convolution.ScratchBytes(1)];
+            _flush.AsSpan().Fill(1);
+            _convolution.Run(_x, default, _y, _scratch, Parallelism.None);
         }
-        return best;
+
+        /// <summary>Least time of a run, seconds.</summary>
+        public double Best { get; private set; } = double.PositiveInfinity;
+
+        public void Run()
+        {
+            if (_flush.AsSpan().IndexOf((byte)0) >= 0) throw new InvalidOperationException("the flush buffer was overwritten");
+            _x.AsSpan().Fill(_round++);   // the layer before has just written its output
+            long start = Stopwatch.GetTimestamp();
+            _convolution.Run(_x, default, _y, _scratch, Parallelism.None);
+            Best = Math.Min(Best, Stopwatch.GetElapsedTime(start).TotalSeconds);
+        }
     }
 }
