@@ -28,7 +28,8 @@ internal static class ThreadsVerb
                 new Thread(() =>
                 {
                     while (!stop.IsCancellationRequested) Thread.SpinWait(1000);
-                }) { IsBackground = true }.Start();
+                })
+                { IsBackground = true }.Start();
             }
             int oneRepeats = Comparison.Repeats(one), manyRepeats = Comparison.Repeats(many);
             var oneMs = new double[result.GetValue(rounds)];

@@ -136,8 +136,18 @@ internal sealed class AttentionCore(AttentionShape shape, AttentionStrides q, At
         }
         var work = new Pieces
         {
-            Core = this, Query = query, Key = key, Value = value, Mask = maskTensor, SecondMask = secondMaskTensor, Lengths = lengths, Output = output, Scores = scores,
-            Scratch = scratch, Blocks = blocks, BlocksPerPiece = perPiece,
+            Core = this,
+            Query = query,
+            Key = key,
+            Value = value,
+            Mask = maskTensor,
+            SecondMask = secondMaskTensor,
+            Lengths = lengths,
+            Output = output,
+            Scores = scores,
+            Scratch = scratch,
+            Blocks = blocks,
+            BlocksPerPiece = perPiece,
         };
         parallel.For(ref work, heads * ((blocks + perPiece - 1) / perPiece));
     }

@@ -151,47 +151,47 @@ internal static class ManualDecoder
                 case >= 0xB8 and <= 0xBF when !wide:
                     return $"mov {names[opcode - 0xB8 + b]}, {Number(Int32())}";
                 case 0x8B or 0x03 or 0x2B or 0x33:
-                {
-                    string mnemonic = opcode switch { 0x8B => "mov", 0x03 => "add", 0x2B => "sub", _ => "xor" };
-                    (int register, string other) = ModRm(r, x, b, names, 1);
-                    return $"{mnemonic} {names[register]}, {other}";
-                }
+                    {
+                        string mnemonic = opcode switch { 0x8B => "mov", 0x03 => "add", 0x2B => "sub", _ => "xor" };
+                        (int register, string other) = ModRm(r, x, b, names, 1);
+                        return $"{mnemonic} {names[register]}, {other}";
+                    }
                 case 0x89 or 0x85:
-                {
-                    (int register, string other) = ModRm(r, x, b, names, 1);
-                    return $"{(opcode == 0x89 ? "mov" : "test")} {other}, {names[register]}";
-                }
+                    {
+                        (int register, string other) = ModRm(r, x, b, names, 1);
+                        return $"{(opcode == 0x89 ? "mov" : "test")} {other}, {names[register]}";
+                    }
                 case 0x83 or 0x81 or 0xC7 or 0xC1 or 0xD3 or 0xF7 or 0xFF:
-                {
-                    (int extension, string other) = ModRm(0, x, b, names, 1);
-                    string mnemonic = (opcode, extension) switch
                     {
-                        (0x83 or 0x81, 0) => "add",
-                        (0x83 or 0x81, 4) => "and",
-                        (0x83 or 0x81, 5) => "sub",
-                        (0x83 or 0x81, 7) => "cmp",
-                        (0xC7, 0) => "mov",
-                        (0xC1, 4) => "shl",
-                        (0xD3, 5) => "shr",
-                        (0xF7, 3) => "neg",
-                        (0xFF, 1) => "dec",
-                        _ => throw Unknown($"{opcode:X2} /{extension}"),
-                    };
-                    if (!wide) throw Unknown($"{mnemonic} without REX.W");
-                    return opcode switch
-                    {
-                        0x83 or 0xC1 => $"{mnemonic} {other}, {Number((sbyte)Byte())}",
-                        0x81 or 0xC7 => $"{mnemonic} {other}, {Number(Int32())}",
-                        0xD3 => $"{mnemonic} {other}, cl",
-                        _ => $"{mnemonic} {other}",
-                    };
-                }
+                        (int extension, string other) = ModRm(0, x, b, names, 1);
+                        string mnemonic = (opcode, extension) switch
+                        {
+                            (0x83 or 0x81, 0) => "add",
+                            (0x83 or 0x81, 4) => "and",
+                            (0x83 or 0x81, 5) => "sub",
+                            (0x83 or 0x81, 7) => "cmp",
+                            (0xC7, 0) => "mov",
+                            (0xC1, 4) => "shl",
+                            (0xD3, 5) => "shr",
+                            (0xF7, 3) => "neg",
+                            (0xFF, 1) => "dec",
+                            _ => throw Unknown($"{opcode:X2} /{extension}"),
+                        };
+                        if (!wide) throw Unknown($"{mnemonic} without REX.W");
+                        return opcode switch
+                        {
+                            0x83 or 0xC1 => $"{mnemonic} {other}, {Number((sbyte)Byte())}",
+                            0x81 or 0xC7 => $"{mnemonic} {other}, {Number(Int32())}",
+                            0xD3 => $"{mnemonic} {other}, cl",
+                            _ => $"{mnemonic} {other}",
+                        };
+                    }
                 case 0x0F:
-                {
-                    int second = Byte();
-                    string mnemonic = second switch { 0x84 => "je", 0x85 => "jne", 0x8E => "jle", _ => throw Unknown($"0F {second:X2}") };
-                    return Jump(mnemonic);
-                }
+                    {
+                        int second = Byte();
+                        string mnemonic = second switch { 0x84 => "je", 0x85 => "jne", 0x8E => "jle", _ => throw Unknown($"0F {second:X2}") };
+                        return Jump(mnemonic);
+                    }
                 case 0xE9:
                     return Jump("jmp");
                 case 0xC3:

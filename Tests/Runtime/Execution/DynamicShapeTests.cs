@@ -119,7 +119,11 @@ internal sealed class DynamicShapeTests
         Value x = g.Input("x", 2, 4, 6);
         Value?[] operands = type switch
         {
-            "Concat" => [x, x], "Gather" => [x, g.Ints("indices", -1, 0, 3)], "CumSum" => [x, g.Editor.AddConstant("axis", Tensor.Scalar(axis))], "TopK" => [x, g.Ints("k", 2)], _ => [x],
+            "Concat" => [x, x],
+            "Gather" => [x, g.Ints("indices", -1, 0, 3)],
+            "CumSum" => [x, g.Editor.AddConstant("axis", Tensor.Scalar(axis))],
+            "TopK" => [x, g.Ints("k", 2)],
+            _ => [x],
         };
         Value[] results = [.. Enumerable.Range(0, type is "Split" or "TopK" ? 2 : 1).Select(i => g.Editor.AddValue($"y{i}"))];
         g.Editor.AddNode(type, operands, results, type == "CumSum" ? [] : new AttributeMap { ["axis"] = axis });
