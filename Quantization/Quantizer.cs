@@ -162,6 +162,8 @@ public static class Quantizer
         Simplifier.Run(graph, plan);
         OpsetUpgrade.Run(graph);
         Simplifier.Run(graph, plan);
+        // Half precision is storage: its values are quantized like float32 ones. Rounding that the model asks for with a Cast has no standard form in float32, so such a model stays as it is.
+        if (!graph.Nodes.Any(node => node.OperatorType == "Cast" && node.Attributes.Int("to") is (long)DataType.Float16 or (long)DataType.BFloat16) && PromoteHalf.Run(graph, plan)) Simplifier.Run(graph, plan);
         Fusion.RunPortable(graph, new RewriteOptions());
         Simplifier.Run(graph, plan);
         return new Model(graph)

@@ -27,6 +27,7 @@ internal sealed class RealModelStatisticsTests
     {
         string folder = TestData.Require(Path.Combine("models", name));
         Model model = Model.Load(Path.Combine(folder, "model.onnx"));
+        if (Quantizer.Prepare(model).CalibrationNames.Count == 0) Assert.Ignore($"{name}: no operator of its main graph has an integer form, so there is nothing to collect");
         IReadOnlyDictionary<string, Tensor>[] samples = SamplesOf(model, folder);
         Func<MergeableCollector>[] kinds = [() => new MinMaxCollector(), () => new EntropyCollector(), () => new MovingAverageCollector()];
         byte[][] one = Collect(model, samples, 1, kinds), two = Collect(model, samples, 2, kinds);
@@ -97,6 +98,13 @@ internal sealed class RealModelStatisticsTests
             var session = new InferenceSession(model);
             Tensor[] tensors = [.. files.Order(StringComparer.Ordinal).Select((file, i) => (Tensor)Octet.Runtime.Onnx.TensorFile.Load(file, session.Inputs[i].Type)!)];
             return [.. Enumerable.Repeat(session.Inputs.Zip(tensors).ToDictionary(pair => pair.First.Name, pair => pair.Second), Samples)];
+        }
+        if (Path.GetFileName(folder) == "audio_silero_vad_op15")
+        {
+            // Its symbolic sizes say nothing of the frame that the model was made for.
+            var session = new InferenceSession(model);
+            var shapes = new Dictionary<string, int[]> { ["input"] = [1, 512], ["state"] = [2, 1, 128] };
+            return [.. Enumerable.Range(0, Samples).Select(seed => session.Inputs.Zip(SampleInputs.For(session, seed, shapes, new Dictionary<string, long> { ["sr"] = 16000 })).ToDictionary(pair => pair.First.Name, pair => pair.Second))];
         }
         return [.. SampleInputs.Samples(model, Samples)];
     }
