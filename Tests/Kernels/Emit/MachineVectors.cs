@@ -55,7 +55,7 @@ internal sealed partial class Machine
             case Mnemonic.Vpmaddwd:
                 return Lanes32(i, (_, a, b) => unchecked((short)a * (short)b + (a >> 16) * (b >> 16)));
             case Mnemonic.Vmulps:
-                return Lanes32(i, (_, a, b) => Bits(Float(a) * Float(b)));
+                return Lanes32(i, (_, a, b) => IsNaN(a) ? a | QuietBit : IsNaN(b) ? b | QuietBit : Bits(Float(a) * Float(b)));
             case Mnemonic.Vminps:
                 return Lanes32(i, (_, a, b) => Float(a) < Float(b) ? a : b);   // b where one is NaN or both are zero
             case Mnemonic.Vcvtdq2ps:
@@ -102,6 +102,11 @@ internal sealed partial class Machine
 
     /// <summary>A rounded float as an integer; −2³¹, the integer indefinite, where it does not fit.</summary>
     private static int ToInt32(float rounded) => rounded is >= -2147483648f and < 2147483648f ? (int)rounded : int.MinValue;
+
+    /// <summary>What makes a NaN quiet. The CPU returns the first operand that is a NaN; a C# product may have its operands exchanged by the compiler.</summary>
+    private const int QuietBit = 0x00400000;
+
+    private static bool IsNaN(int bits) => float.IsNaN(Float(bits));
 
     private static float Float(int bits) => BitConverter.Int32BitsToSingle(bits);
 
