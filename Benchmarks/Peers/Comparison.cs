@@ -24,6 +24,13 @@ internal sealed record Comparison(string Model, int Threads, int Rounds, double 
     /// <summary>A round runs each side for about this long, so that a timer tick or a short run does not matter.</summary>
     private const double RoundMilliseconds = 30;
 
+    /// <summary>Calls after which the JIT compiles a method again.</summary>
+    private const int WarmUpCalls = 40;
+
+    private const int WarmUpPasses = 3;
+
+    private static readonly TimeSpan WarmUpTime = TimeSpan.FromMilliseconds(400);
+
     /// <summary>Share of the calls that are faster than the fast one.</summary>
     private const double FastShare = 0.1;
 
@@ -48,6 +55,7 @@ internal sealed record Comparison(string Model, int Threads, int Rounds, double 
             else session.Run(named);
         }
 
+        WarmUp(Ours);
         int ours = Repeats(Ours), theirs = Repeats(peer.Run);
         var octetMs = new double[rounds];
         var peerMs = new double[rounds];
@@ -112,6 +120,20 @@ internal sealed record Comparison(string Model, int Threads, int Rounds, double 
             start = end;
         }
         return (cpuTime ? Environment.CpuUsage.TotalTime - before : Stopwatch.GetElapsedTime(first, start)).TotalMilliseconds / repeats;
+    }
+
+    /// <summary>
+    /// Runs, and pauses, until the JIT has replaced what it first compiled quickly: it waits for a moment in which nothing new starts, and compiles on a thread of its own.
+    /// A peer in native code needs none of it.
+    /// </summary>
+    private static void WarmUp(Action run)
+    {
+        for (int pass = 0; pass < WarmUpPasses; pass++)
+        {
+            long start = Stopwatch.GetTimestamp();
+            for (int calls = 0; calls < WarmUpCalls && (calls < 3 || Stopwatch.GetElapsedTime(start) < WarmUpTime); calls++) run();
+            Thread.Sleep(WarmUpTime);
+        }
     }
 
     /// <summary>Warms up and says how many calls fill a round.</summary>
