@@ -28,6 +28,9 @@ internal static class KernelsVerb
         ("resnet50 7² 512→512 3×3", Square(512, 512, 1, 7, 3, 1)),
         ("resnet50 56² 64→256 1×1", Square(64, 256, 1, 56, 1, 1)),
         ("resnet50 56² 256→64 1×1", Square(256, 64, 1, 56, 1, 1)),
+        ("mobilenetv2 56² 24→144 1×1", Square(24, 144, 1, 56, 1, 1)),
+        ("mobilenetv2 56² 144→24 1×1", Square(144, 24, 1, 56, 1, 1)),
+        ("mobilenetv2 14² 64→384 1×1", Square(64, 384, 1, 14, 1, 1)),
         ("resnet50 14² 1024→256 1×1", Square(1024, 256, 1, 14, 1, 1)),
         ("resnet50 7² 512→2048 1×1", Square(512, 2048, 1, 7, 1, 1)),
         ("resnet50 224² 3→64 7×7 s2", Square(3, 64, 1, 224, 7, 2)),
@@ -45,35 +48,38 @@ internal static class KernelsVerb
     public static Command Create()
     {
         var filter = new Option<string>("--filter") { Description = "Only kernels whose name contains this.", DefaultValueFactory = _ => "" };
-        var command = new Command("kernels", "Times the integer kernels of this CPU on one thread, in GMAC/s, beside the register peak.") { filter };
-        command.SetAction(result => Run(result.GetValue(filter)!, Console.Out));
+        var layer = new Option<string>("--layer") { Description = "Only layers whose name contains this.", DefaultValueFactory = _ => "" };
+        var largest = new Option<int>("--largest") { Description = "Largest activation: 127 for an int8 tensor behind ReLU.", DefaultValueFactory = _ => byte.MaxValue };
+        var command = new Command("kernels", "Times the integer kernels of this CPU on one thread, in GMAC/s, beside the register peak.") { filter, layer, largest };
+        command.SetAction(result => Run(result.GetValue(filter)!, result.GetValue(layer)!, result.GetValue(largest), Console.Out));
         return command;
     }
 
-    private static int Run(string filter, TextWriter output)
+    private static int Run(string filter, string layer, int largest, TextWriter output)
     {
+        bool Wanted(string name) => name.Contains(layer, StringComparison.OrdinalIgnoreCase);
         CpuFeatures cpu = CpuInfo.Detected;
         output.WriteLine($"{CpuInfo.Name}: {cpu}");
         output.WriteLine(Invariant($"register peak: VPDPBUSD zmm {RegisterPeak.DotZmm(cpu) / 1e9:F0}, ymm {RegisterPeak.DotYmm(cpu) / 1e9:F0}, VPMADDWD+VPADDD ymm {RegisterPeak.WordsYmm(cpu) / 1e9:F0} GMAC/s"));
         foreach (QGemmKernel kernel in QGemmKernels.All.Where(k => (k.Requires & ~cpu) == 0 && k.Requires != CpuFeatures.None && k.Name.Contains(filter, StringComparison.Ordinal)))
         {
-            foreach ((int m, int n, int k) in Products) Report(output, kernel.Name, $"{m}x{n}x{k}", (double)m * n * k, Product(kernel, m, n, k));
-            foreach ((string name, ConvShape shape) in Convolutions)
+            foreach ((int m, int n, int k) in Products.Where(p => Wanted($"{p.M}x{p.N}x{p.K}"))) Report(output, kernel.Name, $"{m}x{n}x{k}", (double)m * n * k, Product(kernel, m, n, k, largest));
+            foreach ((string name, ConvShape shape) in Convolutions.Where(c => Wanted(c.Name)))
             {
                 QConvMethod method = QConvMethod.Select(shape, kernel);
-                Report(output, method.Name, name, shape.MultiplyAccumulates, Convolution(shape, method));
+                Report(output, method.Name, name, shape.MultiplyAccumulates, Convolution(shape, method, largest));
                 if (kernel.Packing != QGemmPacking.Words || QWinogradPlan.Refuse(shape).Length > 0) continue;
                 foreach (QConvForm form in (ReadOnlySpan<QConvForm>)[QConvForm.Winograd2, QConvForm.Winograd4])
                 {
                     method = new QConvMethod(form, kernel, null, "");
-                    Report(output, method.Name, name, shape.MultiplyAccumulates, Convolution(shape, method));
+                    Report(output, method.Name, name, shape.MultiplyAccumulates, Convolution(shape, method, largest));
                 }
             }
         }
         foreach (QDepthwiseKernel kernel in QDepthwiseKernels.All.Where(k => (k.Requires & ~cpu) == 0 && k.Requires != CpuFeatures.None && k.Name.Contains(filter, StringComparison.Ordinal)))
         {
-            foreach ((string name, ConvShape shape) in DepthwiseConvolutions)
-                Report(output, kernel.Name, name, shape.MultiplyAccumulates, Convolution(shape, new QConvMethod(QConvForm.Depthwise, null, kernel, "")));
+            foreach ((string name, ConvShape shape) in DepthwiseConvolutions.Where(c => Wanted(c.Name)))
+                Report(output, kernel.Name, name, shape.MultiplyAccumulates, Convolution(shape, new QConvMethod(QConvForm.Depthwise, null, kernel, ""), largest));
         }
         return 0;
     }
@@ -95,19 +101,19 @@ internal static class KernelsVerb
         output.WriteLine(Invariant($"{kernel,-46} {layer,-30} {best * 1e6,9:F1} us {macs / best / 1e9,7:F1} GMAC/s"));
     }
 
-    private static Action Product(QGemmKernel kernel, int m, int n, int k)
+    private static Action Product(QGemmKernel kernel, int m, int n, int k, int largest)
     {
-        QGemmWeights weights = QGemmWeights.Pack(Weights(k * n), k, n, false, [], kernel);
+        QGemmWeights weights = QGemmWeights.Pack(Weights(k * n), k, n, false, [], kernel, largest);
         QEpilogue epilogue = Epilogue(n);
-        AlignedBuffer a = Input(m * k), y = new(m * n), scratch = new(QGemmDriver.ScratchBytes(m, weights, 1));
+        AlignedBuffer a = Input(m * k, largest), y = new(m * n), scratch = new(QGemmDriver.ScratchBytes(m, weights, 1));
         return () => QGemmDriver.Run(a.Memory.Span, k, m, weights, 3, epilogue, default, y.Memory.Span, n, scratch.Memory.Span, default);
     }
 
-    private static Action Convolution(ConvShape shape, QConvMethod method)
+    private static Action Convolution(ConvShape shape, QConvMethod method, int largest)
     {
-        QConvWeights weights = QConvWeights.Pack(shape, Weights(shape.OutChannels * shape.GroupInChannels * shape.Taps), [], method);
+        QConvWeights weights = QConvWeights.Pack(shape, Weights(shape.OutChannels * shape.GroupInChannels * shape.Taps), [], method, largest);
         QConvolution convolution = QConvolution.Create(shape, weights, 3, Epilogue(shape.OutChannels));
-        AlignedBuffer x = Input(shape.InputPixels * shape.InChannels), y = new(shape.OutputPixels * shape.OutChannels), scratch = new(convolution.ScratchBytes(1));
+        AlignedBuffer x = Input(shape.InputPixels * shape.InChannels, largest), y = new(shape.OutputPixels * shape.OutChannels), scratch = new(convolution.ScratchBytes(1));
         return () => convolution.Run(x.Memory.Span, default, y.Memory.Span, scratch.Memory.Span, default);
     }
 
@@ -125,10 +131,16 @@ internal static class KernelsVerb
         }).ToArray();
     }
 
-    private static AlignedBuffer Input(int count)
+    /// <summary>One half of a bell, as activations behind ReLU are: its largest values, at 4.2 standard deviations, become <paramref name="largest"/>.</summary>
+    private static AlignedBuffer Input(int count, int largest)
     {
         var buffer = new AlignedBuffer(count);
-        new Random(2).NextBytes(buffer.Memory.Span);
+        var random = new Random(2);
+        foreach (ref byte value in buffer.Memory.Span)
+        {
+            double normal = Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble());
+            value = (byte)Math.Min(largest, Math.Abs(normal) * largest / 4.2);
+        }
         return buffer;
     }
 

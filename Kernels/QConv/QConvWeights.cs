@@ -217,7 +217,7 @@ internal sealed unsafe class QConvWeights
         for (int g = 0; g < shape.Groups; g++)
         {
             ReadOnlySpan<int> groupZeroPoints = zeroPoints.Length <= 1 ? zeroPoints : zeroPoints.Slice(g * groupOut, groupOut);
-            groups[g] = QGemmWeights.Pack(source + (long)g * groupOut * filter, flip, groupOut, filter, sections, sectionLength, offsets, groupZeroPoints, method.Kernel!, largestActivation);
+            groups[g] = QGemmWeights.Pack(source + (long)g * groupOut * filter, flip, groupOut, filter, sections, sectionLength, offsets, groupZeroPoints, method.Kernel!, largestActivation, mayTakeApart: method.Form == QConvForm.Pointwise);
         }
         return new(method, shape, groups);
     }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Octet.Kernels.QGemm.X86;
 using Octet.Kernels.Requantize;
 using Octet.Kernels.Threading;
 
@@ -90,7 +91,7 @@ internal static unsafe class QGemmDriver
             A = a,
             Lda = lda,
             M = m,
-            InPlaceRows = w.Kernel.Packing == QGemmPacking.Words || signed ? 0 : InPlaceRows(length, lda, m, w.RowBytes),
+            InPlaceRows = w.Kernel.Packing == QGemmPacking.Words || signed || w.TakesApart ? 0 : InPlaceRows(length, lda, m, w.RowBytes),
             Signed = signed,
             Scratch = (byte*)(((nint)scratch + Alignment - 1) & -Alignment),
             ScratchRows = rows,
@@ -110,7 +111,7 @@ internal static unsafe class QGemmDriver
 
     /// <summary>Rows of a piece that may have to be copied.</summary>
     private static int CopiedRows(QGemmWeights w, int rows, bool signed) =>
-        w.Kernel.Packing == QGemmPacking.Words || signed ? rows : Math.Min(rows, w.Kernel.Kr);
+        w.Kernel.Packing == QGemmPacking.Words || signed || w.TakesApart ? rows : Math.Min(rows, w.Kernel.Kr);
 
     private struct Pieces : IPieces
     {
@@ -136,6 +137,13 @@ internal static unsafe class QGemmDriver
             int firstPanel = panelPiece * Blocking.PanelsPerPiece, lastPanel = Math.Min(firstPanel + Blocking.PanelsPerPiece, w.Panels);
 
             int mr = w.Kernel.Mr, tiles = (rows + mr - 1) / mr;
+            if (w.TakesApart)
+            {
+                TakeApart(firstRow, rows, w, ref scratch);
+                Panels.Run(firstRow, rows, firstPanel, lastPanel, scratch);
+                return;
+            }
+            scratch.Outside = null;
             byte* copy = scratch.Copies;
             for (int t = 0; t < tiles; t++)
             {
@@ -154,6 +162,42 @@ internal static unsafe class QGemmDriver
                 }
             }
             Panels.Run(firstRow, rows, firstPanel, lastPanel, scratch);
+        }
+
+        /// <summary>Rows as a dense part and listed groups, or as two dense parts where these would be too many.</summary>
+        private readonly void TakeApart(int firstRow, int rows, QGemmWeights w, ref QGemmScratch scratch)
+        {
+            int mr = w.Kernel.Mr, tiles = (rows + mr - 1) / mr;
+            byte flip = Signed ? (byte)0x80 : (byte)0;
+            scratch.Base = QGemmWindow256.Base(Panels.ZeroPoint, w.Width);
+            bool fits = true;
+            QGemmWindow256.Lists lists = default;
+            for (int t = 0; t < tiles && fits; t++)
+            {
+                QGemmPanels.Tile(rows, mr, t, out int first, out int count);
+                for (int r = 0; r < count && fits; r++)
+                {
+                    byte* copy = scratch.Copies + (nint)(first + r) * w.RowBytes;
+                    fits = QGemmWindow256.Row(A + (firstRow + first + r) * Lda, w.Depth, flip, scratch.Base, w.Width, copy, scratch, scratch.Outside + (first + r) * 4, ref lists);
+                    scratch.Rows[t * mr + r] = copy;
+                }
+            }
+            if (fits) return;
+
+            scratch.Base = 0;
+            scratch.Parts = 2;
+            scratch.Outside = null;
+            for (int t = 0; t < tiles; t++)
+            {
+                QGemmPanels.Tile(rows, mr, t, out int first, out int count);
+                for (int r = 0; r < count; r++)
+                {
+                    byte* lower = scratch.Copies + (nint)(first + r) * 2 * w.RowBytes, upper = lower + w.RowBytes;
+                    QGemmWindow256.Halves(A + (firstRow + first + r) * Lda, w.Depth, w.RowBytes, flip, lower, upper);
+                    scratch.Rows[2 * t * mr + r] = lower;
+                    scratch.Rows[(2 * t + 1) * mr + r] = upper;
+                }
+            }
         }
     }
 }

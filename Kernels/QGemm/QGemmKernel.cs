@@ -13,7 +13,7 @@ internal enum QGemmPacking
     /// <summary>Groups of 2: both operands widened to int16, so that no pair of products can saturate.</summary>
     Words,
 
-    /// <summary>Groups of 4 read in place: as bytes where <see cref="QGemmProof"/> shows that no pair of products can saturate 16 bits, as words elsewhere.</summary>
+    /// <summary>Groups of 4 read in place: as bytes where <see cref="QGemmProof"/> shows that 16 bits hold the sums of two or four products, as words elsewhere.</summary>
     Pairs,
 }
 
@@ -41,8 +41,44 @@ internal unsafe struct QGemmTile
     /// <summary>Rows to compute, 1 … Mr.</summary>
     public nint RowCount;
 
-    /// <summary>For <see cref="QGemmPacking.Pairs"/>, per section: how many groups are bytes, how many are words, and where in a row each of them starts.</summary>
+    /// <summary>For <see cref="QGemmPacking.Pairs"/>, per section: how many fours, pairs and words there are, and where in a row each of them starts (two places for fours).</summary>
     public int* Plan;
+
+    /// <summary>For <see cref="QGemmPacking.Pairs"/>: every section reads the same panel again, because its rows are dense parts of the same rows of A.</summary>
+    public bool Again;
+
+    /// <summary>For <see cref="QGemmPacking.Pairs"/>: four bounds per row of the listed groups to add and to subtract; null if there are none.</summary>
+    public int* Outside;
+
+    /// <summary>Listed groups: their 4 bytes, and which they are.</summary>
+    public int* Values, Listed;
+
+    /// <summary>Where the bytes of each group lie in the panel.</summary>
+    public int* Places;
+
+    /// <summary>Tiles of <see cref="RowCount"/> rows to compute one after the other by a kernel that <see cref="QGemmKernel.Finishes"/>; others do one.</summary>
+    public nint Tiles;
+
+    /// <summary>Columns that exist, 1 … Nr. Sums of the others may be left out.</summary>
+    public nint Columns;
+
+    /// <summary>What a kernel that <see cref="QGemmKernel.Finishes"/> writes: <see cref="QOutput.Int32"/> sums to <see cref="C"/>, tile after tile, or finished elements to <see cref="Y"/>.</summary>
+    public QOutput Output;
+
+    /// <summary>Output of the first row and column.</summary>
+    public byte* Y;
+
+    /// <summary>Bytes between output rows.</summary>
+    public nint YStride;
+
+    /// <summary><c>Nr</c> multipliers.</summary>
+    public float* Multipliers;
+
+    /// <summary>Clamp of <see cref="QOutput.UInt8"/>, relative to the zero point, or of <see cref="QOutput.Float32"/>.</summary>
+    public float Low, High;
+
+    /// <summary>Zero point of <see cref="QOutput.UInt8"/>.</summary>
+    public int ZeroPoint;
 }
 
 /// <summary>One row of <see cref="QGemmKernels.All"/>.</summary>
@@ -110,11 +146,20 @@ internal sealed unsafe class QGemmKernel
     /// <summary>How operands are stored.</summary>
     public QGemmPacking Packing { get; }
 
-    /// <summary>Relative speed of a full tile; of <see cref="QGemmPacking.Pairs"/>, with every group proved.</summary>
+    /// <summary>Relative speed of a full tile; of <see cref="QGemmPacking.Pairs"/>, with every sum of four proved.</summary>
     public float Throughput { get; }
+
+    /// <summary>Relative speed where only pairs are proved; other packings need no proof.</summary>
+    public float PairThroughput { get; init; }
 
     /// <summary>Relative speed of groups that are not proved; other packings need no proof.</summary>
     public float UnprovedThroughput { get; init; }
+
+    /// <summary>Whether one call computes several tiles and can requantize them in registers.</summary>
+    public bool Finishes { get; init; }
+
+    /// <summary>Whether the tile functions of 1 … Mr rows come twice: for all columns, and for at most half of them.</summary>
+    public bool HasNarrow { get; init; }
 
     /// <summary>The requantization of the same instruction set.</summary>
     public QEpilogueKernel Epilogue { get; }
@@ -134,10 +179,12 @@ internal sealed unsafe class QGemmKernel
         }
     }
 
-    /// <summary>Runs one tile; <see cref="Prepare"/> must have been called.</summary>
+    /// <summary>Runs one tile, or several if the kernel <see cref="Finishes"/>; <see cref="Prepare"/> must have been called.</summary>
     public void Run(QGemmTile* tile)
     {
-        nint function = _tiles![tile->RowCount - 1];
+        nint variant = tile->RowCount - 1;
+        if (HasNarrow && tile->Columns <= Nr / 2) variant += Mr;
+        nint function = _tiles![variant];
         if (IsNative) ((delegate* unmanaged[SuppressGCTransition]<QGemmTile*, void>)function)(tile);
         else ((delegate*<QGemmTile*, void>)function)(tile);
     }

@@ -15,10 +15,10 @@ internal static unsafe class QGemmKernels
         new("u8s8s32-12x32x4-avx512vnni", CpuFeatures.Avx512Vnni, 12, 32, QGemmPacking.Bytes, 360f, QEpilogueKernel.BesideEmittedCode, windows => QGemmAvx512VnniEmitter.EmitAll(12, 2, windows)),
         new("u8s8s32-6x64x4-avx512vnni", CpuFeatures.Avx512Vnni, 6, 64, QGemmPacking.Bytes, 350f, QEpilogueKernel.BesideEmittedCode, windows => QGemmAvx512VnniEmitter.EmitAll(6, 4, windows)),
         new("u8s8s32-12x16x4-avx512vnni", CpuFeatures.Avx512Vnni, 12, 16, QGemmPacking.Bytes, 300f, QEpilogueKernel.BesideEmittedCode, windows => QGemmAvx512VnniEmitter.EmitAll(12, 1, windows)),
-        new("u8s8s32-6x16x4-avxvnni", CpuFeatures.Avx2 | CpuFeatures.AvxVnni, 6, 16, QGemmPacking.Bytes, 180f, QEpilogueKernel.Isa256, () => QGemmTile256<VnniDot256>.All()),
+        new("u8s8s32-6x16x4-avxvnni", CpuFeatures.Avx2 | CpuFeatures.AvxVnni, 6, 16, QGemmPacking.Bytes, 180f, QEpilogueKernel.Isa256, () => QGemmTile256<VnniDot256>.All()) { Finishes = true, HasNarrow = true },
         new("u8s8s32-8x32x2-avx512", CpuFeatures.Avx512, 8, 32, QGemmPacking.Words, 100f, QEpilogueKernel.Isa512, () => QGemmTile512.All()),
-        new("u8s8s32-5x16x4-avx2", CpuFeatures.Avx2, 5, 16, QGemmPacking.Pairs, 100f, QEpilogueKernel.Isa256, () => QGemmPairTile256.All()) { UnprovedThroughput = 70f },
-        new("u8s8s32-6x16x2-avx2", CpuFeatures.Avx2, 6, 16, QGemmPacking.Words, 80f, QEpilogueKernel.Isa256, () => QGemmTile256<WordDot256>.All()),
+        new("u8s8s32-3x16x4-avx2", CpuFeatures.Avx2, 3, 16, QGemmPacking.Pairs, 116f, QEpilogueKernel.Isa256, () => QGemmPairTile256.All()) { PairThroughput = 95f, UnprovedThroughput = 62f, Finishes = true, HasNarrow = true },
+        new("u8s8s32-6x16x2-avx2", CpuFeatures.Avx2, 6, 16, QGemmPacking.Words, 80f, QEpilogueKernel.Isa256, () => QGemmTile256<WordDot256>.All()) { Finishes = true, HasNarrow = true },
         new("u8s8s32-6x8x2-sse41", CpuFeatures.Vector128 | CpuFeatures.Sse41, 6, 8, QGemmPacking.Words, 40f, QEpilogueKernel.Isa128, () => QGemmTile128<SseDot128>.All()),
         new("u8s8s32-6x8x2-vector128", CpuFeatures.Vector128, 6, 8, QGemmPacking.Words, 10f, QEpilogueKernel.Isa128, () => QGemmTile128<PortableDot128>.All()),
         new("u8s8s32-4x8x4-scalar", CpuFeatures.None, 4, 8, QGemmPacking.Bytes, 1f, QEpilogueKernel.Scalar, () => QGemmTileScalar.All()),
@@ -38,13 +38,13 @@ internal static unsafe class QGemmKernels
     public static QGemmKernel? SelectWords(int n, int k, CpuFeatures cpu) =>
         All.Where(kernel => kernel.Packing == QGemmPacking.Words && (kernel.Requires & ~cpu) == 0).MaxBy(kernel => Speed(kernel, n, k));
 
-    /// <summary>Relative speed of <paramref name="kernel"/> with <paramref name="provedShare"/> of its groups proved.</summary>
-    public static float Speed(QGemmKernel kernel, int n, int k, double provedShare = 1)
+    /// <summary>Relative speed of <paramref name="kernel"/> with so much of the weights proved; null: all.</summary>
+    public static float Speed(QGemmKernel kernel, int n, int k, QGemmProof? proof = null)
     {
-        float throughput = kernel.Packing == QGemmPacking.Pairs
-            ? (float)(1 / (provedShare / kernel.Throughput + (1 - provedShare) / kernel.UnprovedThroughput))
+        float throughput = kernel.Packing == QGemmPacking.Pairs && proof is { Groups: > 0 } p
+            ? p.Groups / (p.Fours / kernel.Throughput + p.Pairs / kernel.PairThroughput + p.Words / kernel.UnprovedThroughput)
             : kernel.Throughput;
-        return throughput * Used(n, kernel.Nr) * Used(k, kernel.Kr);
+        return throughput * Used(n, kernel.HasNarrow ? kernel.Nr / 2 : kernel.Nr) * Used(k, kernel.Kr);
     }
 
     private static QGemmKernel? Fastest(int n, int k, CpuFeatures cpu, float bestSpeed, bool proved)

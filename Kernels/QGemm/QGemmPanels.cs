@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Octet.Kernels.QGemm.X86;
 using Octet.Kernels.Requantize;
 
 namespace Octet.Kernels.QGemm;
@@ -70,6 +71,20 @@ internal unsafe struct QGemmScratch
     public byte** Rows;
     public byte* Copies;
 
+    /// <summary>Of rows taken apart: listed groups and, per row, four bounds; see <see cref="QGemmWindow256"/>.</summary>
+    public int* Values, Listed, Outside;
+
+    /// <summary>Most listed groups of either kind.</summary>
+    public int Capacity;
+
+    /// <summary>Number that was taken from every element of the rows ahead of their product.</summary>
+    public int Base;
+
+    /// <summary>Dense parts of each row that are multiplied by the same panel, and added.</summary>
+    public int Parts = 1;
+
+    public QGemmScratch() { }
+
     /// <summary>Tiles whose sums wait for the epilogue together: they stay in L1, and its constants are set up once.</summary>
     public const int TilesPerEpilogue = 4;
 
@@ -85,10 +100,22 @@ internal unsafe struct QGemmScratch
             return taken;
         }
         int tiles = (rows + kernel.Mr - 1) / kernel.Mr;
+        result = new QGemmScratch();
+        bool split = w.TakesApart && copiedRows > 0;
         result.C = (int*)Take((long)Math.Min(tiles, TilesPerEpilogue) * kernel.Mr * kernel.Nr * sizeof(int));
         result.Init = (int*)Take(kernel.Nr * sizeof(int));
         result.RowSums = (int*)Take(w.HasZeroPoints ? (long)rows * sizeof(int) : 0);
-        result.Rows = (byte**)Take((long)tiles * w.Sections * kernel.Mr * sizeof(byte*));
+        result.Rows = (byte**)Take((long)tiles * w.Sections * kernel.Mr * sizeof(byte*) * (split ? 2 : 1));
+        if (split)
+        {
+            result.Capacity = (int)(rows * w.Groups * QGemmWindow256.LargestShare) + 1;
+            long entries = 2L * (result.Capacity + QGemmWindow256.Slack);
+            result.Values = (int*)Take(entries * sizeof(int));
+            result.Listed = (int*)Take(entries * sizeof(int));
+            result.Outside = (int*)Take(rows * 4L * sizeof(int));
+            result.Copies = Take(2L * copiedRows * w.RowBytes + QGemmWindow256.Slack);
+            return at - scratch;
+        }
         result.Copies = Take((long)copiedRows * w.RowBytes);
         return at - scratch;
     }
@@ -134,27 +161,61 @@ internal unsafe struct QGemmPanels
         int columnBytes = epilogue.ElementBytes, sumColumnBytes = epilogue.SumElementBytes;
         nint sumStride = (nint)epilogue.SumRowStride * sumColumnBytes;
         int share = rows / tiles, longer = rows - share * tiles;   // as in Tile
-        nint tableStride = (nint)w.Sections * mr;
+        nint tableStride = (nint)w.Sections * scratch.Parts * mr;
         if (w.HasZeroPoints) SumRows(rows, scratch);
 
         QGemmTile tile;
-        tile.Taps = w.Sections;
+        tile.Taps = w.Sections * scratch.Parts;
+        tile.Again = scratch.Parts > 1;
+        tile.Values = scratch.Values;
+        tile.Listed = scratch.Listed;
         tile.Groups = w.Groups;
         tile.Init = scratch.Init;
+        tile.YStride = YStride;
+        tile.Tiles = 1;
+        // In registers where the kernel can: without a sum, without the row term of weight zero points.
+        bool finishes = kernel.Finishes && epilogue.Sum is null && !w.HasZeroPoints && epilogue.Output != QOutput.Int32;
+        tile.Output = finishes ? epilogue.Output : QOutput.Int32;
+        bool bytes = epilogue.Output == QOutput.UInt8;
+        tile.Low = bytes ? epilogue.Low - epilogue.ZeroPoint : epilogue.LowFloat;
+        tile.High = bytes ? epilogue.High - epilogue.ZeroPoint : epilogue.HighFloat;
+        tile.ZeroPoint = epilogue.ZeroPoint;
         QEpilogueBlock block;
         block.C = scratch.C;
         block.CStride = nr;
         for (int panel = firstPanel; panel < lastPanel; panel++)
         {
             int column = panel * nr;
-            Start(column, scratch.Init);
+            Start(column, ZeroPoint - scratch.Base, scratch.Init);
             tile.B = w.Panel(panel);
             tile.Plan = w.Plan(panel);
-            block.Columns = Math.Min(nr, w.Columns - column);
+            tile.Columns = block.Columns = Math.Min(nr, w.Columns - column);
+            tile.Multipliers = epilogue.MultiplierPointer + Channel + column;
             block.Channel = Channel + column;
             block.SumStride = sumStride;
             block.YStride = YStride;
             tile.Rows = scratch.Rows;
+            tile.Outside = scratch.Outside;
+            if (scratch.Outside != null) tile.Places = w.Places(panel);
+            if (finishes)
+            {
+                tile.Y = Y + firstRow * YStride + (nint)column * columnBytes;
+                block.Rows = rows;
+                block.Y = tile.Y;
+                tile.C = null;
+                if (longer > 0)
+                {
+                    (tile.Tiles, tile.RowCount) = (longer, share + 1);
+                    kernel.Run(&tile);
+                    tile.Rows += longer * tableStride;
+                    tile.Y += longer * (share + 1) * YStride;
+                    if (tile.Outside != null) tile.Outside += longer * (share + 1) * 4;
+                }
+                (tile.Tiles, tile.RowCount) = (tiles - longer, share);
+                kernel.Run(&tile);
+                if (epilogue.TablePointer != null) QEpilogueTable.Apply(epilogue.TablePointer, &block);
+                continue;
+            }
             int row = 0;
             for (int t = 0; t < tiles;)
             {
@@ -167,6 +228,7 @@ internal unsafe struct QGemmPanels
                     kernel.Run(&tile);
                     tile.Rows += tableStride;
                     tile.C += count * nr;
+                    if (tile.Outside != null) tile.Outside += count * 4;
                     row += count;
                 }
                 int batch = row - firstOfBatch;
@@ -180,10 +242,10 @@ internal unsafe struct QGemmPanels
     }
 
     /// <summary><c>init[n] = bias[n] − za·Σₖ(b[k,n] − zb[n])</c>, modulo 2³².</summary>
-    private readonly void Start(int column, int* init)
+    private readonly void Start(int column, int za, int* init)
     {
         int* bias = Epilogue.BiasPointer + Channel + column, sums = Weights.ColumnSums + column;
-        int nr = Weights.Kernel.Nr, za = ZeroPoint;
+        int nr = Weights.Kernel.Nr;
         int exist = Math.Min(nr, Weights.Columns - column);
         for (int n = 0; n < exist; n++) init[n] = unchecked(bias[n] - za * sums[n]);
         for (int n = exist; n < nr; n++) init[n] = 0;

@@ -12,7 +12,7 @@ namespace Octet.Kernels.QGemm;
 /// </code>
 /// The column term joins the bias before the tile starts, the row term exists only where some zb ≠ 0. A section is a part of the
 /// depth whose operands are contiguous: the whole depth of a matrix product, one window tap (or one row of taps) of a convolution.
-/// For <see cref="QGemmPacking.Pairs"/> the groups of a section are reordered: proved ones first, as above, then the others as words,
+/// For <see cref="QGemmPacking.Pairs"/> the groups of a section are reordered: fours, two groups each, then pairs, as above, then the others as words,
 /// <c>[k = 0, 2 | k = 1, 3][n][2]</c>; the panel's plan says where in a row each of them reads.
 /// </remarks>
 internal sealed unsafe class QGemmWeights
@@ -20,7 +20,8 @@ internal sealed unsafe class QGemmWeights
     private readonly AlignedBuffer _columnSums;
     private readonly AlignedBuffer? _zeroPoints;
     private AlignedBuffer _packed;
-    private AlignedBuffer? _plan;          // [panel][section][bytes, words, offsets…]
+    private AlignedBuffer? _plan;          // [panel][section][fours, pairs, words, offsets…]
+    private AlignedBuffer? _places;        // [panel][group]
     private int[]? _panelOffsets;
     private readonly int _panelBytes;
 
@@ -96,7 +97,22 @@ internal sealed unsafe class QGemmWeights
     internal byte* Panel(int panel) => _packed.Pointer + (_panelOffsets is null ? (nint)panel * _panelBytes : _panelOffsets[panel]);
 
     /// <summary>Order of the panel's groups, or null where they lie in order.</summary>
-    internal int* Plan(int panel) => _plan is null ? null : (int*)_plan.Pointer + (nint)panel * Sections * (2 + Groups);
+    internal int* Plan(int panel) => _plan is null ? null : (int*)_plan.Pointer + (nint)panel * Sections * PlanLength;
+
+    /// <summary>Counts of fours, pairs and words ahead of a section's offsets.</summary>
+    private const int PlanHeader = 3;
+
+    /// <summary>Elements of the plan of one section.</summary>
+    private int PlanLength => PlanHeader + Groups;
+
+    /// <summary>Where the bytes of each group lie in a panel whose rows of A are taken apart.</summary>
+    internal int* Places(int panel) => (int*)_places!.Pointer + (nint)panel * Groups;
+
+    /// <summary>Largest value of the dense part of A; below <see cref="LargestActivation"/> rows have to be taken apart.</summary>
+    public int Width { get; private set; } = byte.MaxValue;
+
+    /// <summary>Whether rows of A have to be taken apart.</summary>
+    public bool TakesApart => Width < LargestActivation;
 
     /// <summary><c>Σₖ (b[k,n] − zb[n])</c>, modulo 2³², for every column; zero for padding columns.</summary>
     internal int* ColumnSums => (int*)_columnSums.Pointer;
@@ -280,13 +296,16 @@ internal sealed unsafe class QGemmWeights
         string refused = "";
         if (ifProved is not null)
         {
-            QGemmWeights proved = Pack(source, flip, n, columnStride, sections: 1, sectionLength: k, offsets, zeroPoints, ifProved, largestActivation);
+            QGemmWeights proved = Pack(source, flip, n, columnStride, sections: 1, sectionLength: k, offsets, zeroPoints, ifProved, largestActivation, mayTakeApart: true);
             if (IsFaster([proved], kernel, out refused)) return proved;
         }
-        QGemmWeights weights = Pack(source, flip, n, columnStride, sections: 1, sectionLength: k, offsets, zeroPoints, kernel, largestActivation);
+        QGemmWeights weights = Pack(source, flip, n, columnStride, sections: 1, sectionLength: k, offsets, zeroPoints, kernel, largestActivation, mayTakeApart: true);
         weights.Reason = refused;
         return weights;
     }
+
+    /// <summary>Whether no zero point is other than 0.</summary>
+    private static bool AllZero(ReadOnlySpan<int> zeroPoints) => !zeroPoints.ContainsAnyExcept(0);
 
     /// <summary>Weights that are all 1, for timing a kernel without the cost of packing.</summary>
     internal static QGemmWeights Ones(QGemmKernel kernel, int columns, int sections, int sectionLength)
@@ -302,11 +321,13 @@ internal sealed unsafe class QGemmWeights
     {
         QGemmWeights proved = groups[0];
         int n = proved.Columns, k = proved.SectionLength;
-        var proof = new QGemmProof(groups.Sum(g => g.Proof.Groups), groups.Sum(g => g.Proof.Proved), proved.LargestActivation);
+        QGemmProof proof = proved.Proof;
+        for (int i = 1; i < groups.Length; i++) proof += groups[i].Proof;
         string share = string.Create(CultureInfo.InvariantCulture, $"{100 * proof.Share:F0} % of {proof.Groups} groups of weights cannot saturate 16 bits with activations up to {proof.LargestActivation}");
-        if (QGemmKernels.Speed(proved.Kernel, n, k, proof.Share) > QGemmKernels.Speed(kernel, n, k))
+        if (QGemmKernels.Speed(proved.Kernel, n, k, proof) > QGemmKernels.Speed(kernel, n, k))
         {
-            proved.Reason = share + (proof.Share < 1 ? ": those as bytes, the rest as words" : ": all as bytes");
+            proved.Reason = (proved.TakesApart ? $"activations are split at {proved.Width} of {proved.LargestActivation}, so that " : "") + share + (proof.Words > 0 ? ": those as bytes, the rest as words" : ": all as bytes") +
+                string.Create(CultureInfo.InvariantCulture, $", {100 * proof.FoursShare:F0} % by fours");
             refused = "";
             return true;
         }
@@ -325,8 +346,9 @@ internal sealed unsafe class QGemmWeights
     /// <param name="zeroPoints">Empty, 1 or N, as in <paramref name="source"/>'s own type.</param>
     /// <param name="kernel">The kernel that will read it.</param>
     /// <param name="largestActivation">Largest value of A.</param>
+    /// <param name="mayTakeApart">The driver can take rows of A apart.</param>
     internal static QGemmWeights Pack(byte* source, byte flip, int columns, int columnStride, int sections, int sectionLength,
-        ReadOnlySpan<int> offsets, ReadOnlySpan<int> zeroPoints, QGemmKernel kernel, int largestActivation = byte.MaxValue)
+        ReadOnlySpan<int> offsets, ReadOnlySpan<int> zeroPoints, QGemmKernel kernel, int largestActivation = byte.MaxValue, bool mayTakeApart = false)
     {
         if (largestActivation is < 0 or > byte.MaxValue)
             throw new ArgumentOutOfRangeException(nameof(largestActivation), $"largest activation {largestActivation} is outside [0, 255]");
@@ -358,23 +380,89 @@ internal sealed unsafe class QGemmWeights
             if (weights.ZeroPoints is not null)
                 for (int n = 0; n < count; n++) sums[n] = unchecked(sums[n] - weights.Depth * weights.ZeroPoints[first + n]);
         }
-        if (kernel.Packing == QGemmPacking.Pairs) weights.Prove();
+        if (kernel.Packing == QGemmPacking.Pairs)
+        {
+            if (mayTakeApart && !weights.HasZeroPoints) weights.Width = weights.FastestWidth();
+            weights.Prove();
+        }
         return weights;
     }
 
-    /// <summary>Reorders groups packed as bytes into proved ones and words.</summary>
+    /// <summary>Widths of the dense part that are considered, besides all.</summary>
+    private static ReadOnlySpan<int> Widths => [255, 208, 184, 160, 144, 128];
+
+    /// <summary>Groups looked at for that: the share of each kind is the same everywhere.</summary>
+    private const int GroupsSampled = 512;
+
+    /// <summary>Columns and depth below which taking rows apart costs more than it saves.</summary>
+    private const int FewestColumnsApart = 40, SmallestDepthApart = 40;
+
+    /// <summary>Time of a listed group and of taking a group apart, in units of a group multiplied as fours.</summary>
+    private const double ListedCost = 2.2, ApartCost = 6;
+
+    /// <summary>The width with which sampled groups, and those that are expected outside, take least time.</summary>
+    private int FastestWidth()
+    {
+        if (LargestActivation <= X86.QGemmWindow256.SmallestWidth || Columns < FewestColumnsApart || Depth < SmallestDepthApart) return byte.MaxValue;
+        int nr = Kernel.Nr, groupBytes = nr * 4, total = Panels * Sections * Groups, step = 1 + (total - 1) / GroupsSampled;
+        double best = double.PositiveInfinity;
+        int fastest = byte.MaxValue;
+        foreach (int width in Widths)
+        {
+            if (width > LargestActivation) continue;
+            double cost = 0;
+            for (int group = 0; group < total; group += step)
+            {
+                sbyte* at = (sbyte*)_packed.Pointer + (nint)group * groupBytes, other = group + 1 < total ? at + groupBytes : at;
+                cost += QGemmProof.AreSafe(at, other, nr, width) ? 1
+                    : QGemmProof.IsSafe(at, nr, width) ? Kernel.Throughput / Kernel.PairThroughput
+                    : Kernel.Throughput / Kernel.UnprovedThroughput;
+            }
+            cost /= (total + step - 1) / step;
+            if (width < LargestActivation) cost += ListedCost * X86.QGemmWindow256.ExpectedShare(width) + ApartCost / Columns;
+            if (cost < best) (best, fastest) = (cost, width);
+        }
+        return fastest;
+    }
+
+    /// <summary>How many partners are tried for a group before it stays a pair.</summary>
+    private const int PartnersTried = 12;
+
+    /// <summary>Reorders groups packed as bytes into fours, pairs and words.</summary>
     private void Prove()
     {
-        int nr = Kernel.Nr, groupBytes = nr * 4, planLength = 2 + Groups, total = Panels * Sections * Groups;
-        var safe = new bool[total];
-        int proved = 0;
-        for (int i = 0; i < total; i++)
+        int largest = Math.Min(Width, LargestActivation);
+        int nr = Kernel.Nr, groupBytes = nr * 4, planLength = PlanLength;
+        int total = Panels * Sections * Groups, fours = 0, pairs = 0;
+        var partners = new int[total];   // of groups in fours; itself: a pair; −1: words
+        sbyte* source = (sbyte*)_packed.Pointer;
+        for (int first = 0; first < total; first += Groups)
         {
-            safe[i] = QGemmProof.IsSafe((sbyte*)_packed.Pointer + (nint)i * groupBytes, nr, LargestActivation);
-            if (safe[i]) proved++;
+            for (int group = first; group < first + Groups; group++)
+            {
+                bool safe = QGemmProof.IsSafe(source + (nint)group * groupBytes, nr, largest);
+                partners[group] = safe ? group : -1;
+                if (safe) pairs++;
+            }
+            for (int group = first; group < first + Groups; group++)
+            {
+                if (partners[group] != group) continue;
+                for (int other = group + 1, tried = 0; other < first + Groups && tried < PartnersTried; other++)
+                {
+                    if (partners[other] != other) continue;
+                    tried++;
+                    if (!QGemmProof.AreSafe(source + (nint)group * groupBytes, source + (nint)other * groupBytes, nr, largest)) continue;
+                    (partners[group], partners[other]) = (other, group);
+                    fours += 2;
+                    pairs -= 2;
+                    break;
+                }
+            }
         }
-        Proof = new QGemmProof(total, proved, LargestActivation);
-        var packed = new AlignedBuffer((long)proved * groupBytes + (total - proved) * 2L * groupBytes);
+        Proof = new QGemmProof(total, fours, pairs, largest);
+        bool lists = TakesApart;
+        var packed = new AlignedBuffer((long)(fours + pairs) * groupBytes + Proof.Words * (lists ? 3L : 2L) * groupBytes);
+        if (lists) _places = new AlignedBuffer((long)Panels * Groups * sizeof(int));
         _plan = new AlignedBuffer((long)Panels * Sections * planLength * sizeof(int));
         _panelOffsets = new int[Panels];
         byte* to = packed.Pointer;
@@ -385,28 +473,49 @@ internal sealed unsafe class QGemmWeights
             for (int section = 0; section < Sections; section++, plan += planLength)
             {
                 int first = (panel * Sections + section) * Groups;
-                int* offset = plan + 2;
-                foreach (bool wanted in (ReadOnlySpan<bool>)[true, false])
+                int* offset = plan + PlanHeader;
+                for (int group = 0; group < Groups; group++)
                 {
-                    for (int group = 0; group < Groups; group++)
+                    int partner = partners[first + group] - first;
+                    if (partner <= group) continue;
+                    plan[0]++;
+                    Copy(group);
+                    Copy(partner);
+                }
+                for (int group = 0; group < Groups; group++)
+                {
+                    if (partners[first + group] != first + group) continue;
+                    plan[1]++;
+                    Copy(group);
+                }
+                for (int group = 0; group < Groups; group++)
+                {
+                    if (partners[first + group] >= 0) continue;
+                    plan[2]++;
+                    *offset++ = group * 4;
+                    sbyte* from = source + (nint)(first + group) * groupBytes;
+                    for (int n = 0; n < nr; n++)
                     {
-                        if (safe[first + group] != wanted) continue;
-                        sbyte* from = (sbyte*)_packed.Pointer + (nint)(first + group) * groupBytes;
-                        *offset++ = group * 4;
-                        if (wanted)
-                        {
-                            plan[0]++;
-                            Buffer.MemoryCopy(from, to, groupBytes, groupBytes);
-                            to += groupBytes;
-                            continue;
-                        }
-                        plan[1]++;
-                        for (int n = 0; n < nr; n++)
-                        {
-                            for (int k = 0; k < 4; k++) ((short*)to)[(k % 2 * nr + n) * 2 + k / 2] = from[n * 4 + k];
-                        }
-                        to += 2 * groupBytes;
+                        for (int k = 0; k < 4; k++) ((short*)to)[(k % 2 * nr + n) * 2 + k / 2] = from[n * 4 + k];
                     }
+                    to += 2 * groupBytes;
+                }
+                for (int group = 0; lists && group < Groups; group++)
+                {
+                    if (partners[first + group] < 0) CopyBytes(group);
+                }
+
+                void Copy(int group)
+                {
+                    *offset++ = group * 4;
+                    CopyBytes(group);
+                }
+
+                void CopyBytes(int group)
+                {
+                    if (lists) Places(panel)[group] = (int)(to - packed.Pointer) - _panelOffsets[panel];
+                    Buffer.MemoryCopy(source + (nint)(first + group) * groupBytes, to, groupBytes, groupBytes);
+                    to += groupBytes;
                 }
             }
         }

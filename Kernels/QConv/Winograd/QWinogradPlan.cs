@@ -201,6 +201,9 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
         tile.Groups = _weights.Groups;
         tile.Init = (int*)_zeros.Pointer;
         tile.Plan = null;
+        tile.Output = QOutput.Int32;
+        tile.Columns = nr;
+        tile.Tiles = 1;
         for (int position = 0; position < Positions; position++, data += _positionBytes, products += _productBytes, weights += _weights.PositionBytes)
         {
             tile.B = weights;

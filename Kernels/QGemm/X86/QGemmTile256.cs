@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using Octet.Kernels.Requantize;
 
 namespace Octet.Kernels.QGemm.X86;
 
@@ -42,80 +43,177 @@ internal static unsafe class QGemmTile256<TDot> where TDot : struct, IDot256
 {
     private const int Mr = 6, Nr = 16;
 
-    /// <summary>The functions for 1 … 6 rows.</summary>
+    /// <summary>The functions for 1 … 6 rows, of 16 columns and of 8.</summary>
     public static nint[] All() =>
     [
-        (nint)(delegate*<QGemmTile*, void>)&Run<Rows1>,
-        (nint)(delegate*<QGemmTile*, void>)&Run<Rows2>,
-        (nint)(delegate*<QGemmTile*, void>)&Run<Rows3>,
-        (nint)(delegate*<QGemmTile*, void>)&Run<Rows4>,
-        (nint)(delegate*<QGemmTile*, void>)&Run<Rows5>,
-        (nint)(delegate*<QGemmTile*, void>)&Run<Rows6>,
+        (nint)(delegate*<QGemmTile*, void>)&Run<Rows1, Yes>,
+        (nint)(delegate*<QGemmTile*, void>)&Run<Rows2, Yes>,
+        (nint)(delegate*<QGemmTile*, void>)&Run<Rows3, Yes>,
+        (nint)(delegate*<QGemmTile*, void>)&Run<Rows4, Yes>,
+        (nint)(delegate*<QGemmTile*, void>)&Run<Rows5, Yes>,
+        (nint)(delegate*<QGemmTile*, void>)&Run<Rows6, Yes>,
+        (nint)(delegate*<QGemmTile*, void>)&Run<Rows1, No>,
+        (nint)(delegate*<QGemmTile*, void>)&Run<Rows2, No>,
+        (nint)(delegate*<QGemmTile*, void>)&Run<Rows3, No>,
+        (nint)(delegate*<QGemmTile*, void>)&Run<Rows4, No>,
+        (nint)(delegate*<QGemmTile*, void>)&Run<Rows5, No>,
+        (nint)(delegate*<QGemmTile*, void>)&Run<Rows6, No>,
     ];
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Run<TRows>(QGemmTile* tile) where TRows : struct, IRowCount
+    private static void Run<TRows, TWide>(QGemmTile* tile) where TRows : struct, IRowCount where TWide : struct, ISwitch
     {
-        Vector256<int> c00 = Vector256.Load(tile->Init), c01 = Vector256.Load(tile->Init + 8);
-        Vector256<int> c10 = c00, c11 = c01, c20 = c00, c21 = c01, c30 = c00, c31 = c01, c40 = c00, c41 = c01, c50 = c00, c51 = c01;
-
         byte** rows = tile->Rows;
-        byte* b = tile->B;
+        int* c = tile->C;
+        byte* y = tile->Y;
         nint bytes = tile->Groups * 4;
-        for (nint tap = tile->Taps; tap > 0; tap--, rows += Mr)
+        for (nint tiles = tile->Tiles; tiles > 0; tiles--)
         {
-            byte* a0 = rows[0];
-            byte* a1 = TRows.Value > 1 ? rows[1] : a0;
-            byte* a2 = TRows.Value > 2 ? rows[2] : a0;
-            byte* a3 = TRows.Value > 3 ? rows[3] : a0;
-            byte* a4 = TRows.Value > 4 ? rows[4] : a0;
-            byte* a5 = TRows.Value > 5 ? rows[5] : a0;
-            for (nint k = 0; k < bytes; k += 4, b += Nr * 4)
+            Vector256<int> c00 = Vector256.Load(tile->Init), c01 = TWide.On ? Vector256.Load(tile->Init + 8) : c00;
+            Vector256<int> c10 = c00, c11 = c01, c20 = c00, c21 = c01, c30 = c00, c31 = c01, c40 = c00, c41 = c01, c50 = c00, c51 = c01;
+            byte* b = tile->B;
+            for (nint tap = tile->Taps; tap > 0; tap--, rows += Mr)
             {
-                Vector256<int> b0 = Vector256.Load((int*)b), b1 = Vector256.Load((int*)b + 8);
-                Vector256<int> a = Vector256.Create(*(int*)(a0 + k));
-                c00 = TDot.Accumulate(c00, a, b0);
-                c01 = TDot.Accumulate(c01, a, b1);
-                if (TRows.Value > 1)
+                byte* a0 = rows[0];
+                byte* a1 = TRows.Value > 1 ? rows[1] : a0;
+                byte* a2 = TRows.Value > 2 ? rows[2] : a0;
+                byte* a3 = TRows.Value > 3 ? rows[3] : a0;
+                byte* a4 = TRows.Value > 4 ? rows[4] : a0;
+                byte* a5 = TRows.Value > 5 ? rows[5] : a0;
+                Vector256<int> a, b0, b1 = default;
+                nint k = 0;
+                for (; k < bytes - 4; k += 8, b += Nr * 8)
                 {
-                    a = Vector256.Create(*(int*)(a1 + k));
-                    c10 = TDot.Accumulate(c10, a, b0);
-                    c11 = TDot.Accumulate(c11, a, b1);
+                    b0 = Vector256.Load((int*)b);
+                    if (TWide.On) b1 = Vector256.Load((int*)b + 8);
+                    a = Vector256.Create(*(int*)(a0 + k));
+                    c00 = TDot.Accumulate(c00, a, b0);
+                    if (TWide.On) c01 = TDot.Accumulate(c01, a, b1);
+                    if (TRows.Value > 1)
+                    {
+                        a = Vector256.Create(*(int*)(a1 + k));
+                        c10 = TDot.Accumulate(c10, a, b0);
+                        if (TWide.On) c11 = TDot.Accumulate(c11, a, b1);
+                    }
+                    if (TRows.Value > 2)
+                    {
+                        a = Vector256.Create(*(int*)(a2 + k));
+                        c20 = TDot.Accumulate(c20, a, b0);
+                        if (TWide.On) c21 = TDot.Accumulate(c21, a, b1);
+                    }
+                    if (TRows.Value > 3)
+                    {
+                        a = Vector256.Create(*(int*)(a3 + k));
+                        c30 = TDot.Accumulate(c30, a, b0);
+                        if (TWide.On) c31 = TDot.Accumulate(c31, a, b1);
+                    }
+                    if (TRows.Value > 4)
+                    {
+                        a = Vector256.Create(*(int*)(a4 + k));
+                        c40 = TDot.Accumulate(c40, a, b0);
+                        if (TWide.On) c41 = TDot.Accumulate(c41, a, b1);
+                    }
+                    if (TRows.Value > 5)
+                    {
+                        a = Vector256.Create(*(int*)(a5 + k));
+                        c50 = TDot.Accumulate(c50, a, b0);
+                        if (TWide.On) c51 = TDot.Accumulate(c51, a, b1);
+                    }
+                    b0 = Vector256.Load((int*)b + Nr);
+                    if (TWide.On) b1 = Vector256.Load((int*)b + Nr + 8);
+                    a = Vector256.Create(*(int*)(a0 + k + 4));
+                    c00 = TDot.Accumulate(c00, a, b0);
+                    if (TWide.On) c01 = TDot.Accumulate(c01, a, b1);
+                    if (TRows.Value > 1)
+                    {
+                        a = Vector256.Create(*(int*)(a1 + k + 4));
+                        c10 = TDot.Accumulate(c10, a, b0);
+                        if (TWide.On) c11 = TDot.Accumulate(c11, a, b1);
+                    }
+                    if (TRows.Value > 2)
+                    {
+                        a = Vector256.Create(*(int*)(a2 + k + 4));
+                        c20 = TDot.Accumulate(c20, a, b0);
+                        if (TWide.On) c21 = TDot.Accumulate(c21, a, b1);
+                    }
+                    if (TRows.Value > 3)
+                    {
+                        a = Vector256.Create(*(int*)(a3 + k + 4));
+                        c30 = TDot.Accumulate(c30, a, b0);
+                        if (TWide.On) c31 = TDot.Accumulate(c31, a, b1);
+                    }
+                    if (TRows.Value > 4)
+                    {
+                        a = Vector256.Create(*(int*)(a4 + k + 4));
+                        c40 = TDot.Accumulate(c40, a, b0);
+                        if (TWide.On) c41 = TDot.Accumulate(c41, a, b1);
+                    }
+                    if (TRows.Value > 5)
+                    {
+                        a = Vector256.Create(*(int*)(a5 + k + 4));
+                        c50 = TDot.Accumulate(c50, a, b0);
+                        if (TWide.On) c51 = TDot.Accumulate(c51, a, b1);
+                    }
                 }
-                if (TRows.Value > 2)
+                if (k < bytes)
                 {
-                    a = Vector256.Create(*(int*)(a2 + k));
-                    c20 = TDot.Accumulate(c20, a, b0);
-                    c21 = TDot.Accumulate(c21, a, b1);
-                }
-                if (TRows.Value > 3)
-                {
-                    a = Vector256.Create(*(int*)(a3 + k));
-                    c30 = TDot.Accumulate(c30, a, b0);
-                    c31 = TDot.Accumulate(c31, a, b1);
-                }
-                if (TRows.Value > 4)
-                {
-                    a = Vector256.Create(*(int*)(a4 + k));
-                    c40 = TDot.Accumulate(c40, a, b0);
-                    c41 = TDot.Accumulate(c41, a, b1);
-                }
-                if (TRows.Value > 5)
-                {
-                    a = Vector256.Create(*(int*)(a5 + k));
-                    c50 = TDot.Accumulate(c50, a, b0);
-                    c51 = TDot.Accumulate(c51, a, b1);
+                    b0 = Vector256.Load((int*)b);
+                    if (TWide.On) b1 = Vector256.Load((int*)b + 8);
+                    a = Vector256.Create(*(int*)(a0 + k));
+                    c00 = TDot.Accumulate(c00, a, b0);
+                    if (TWide.On) c01 = TDot.Accumulate(c01, a, b1);
+                    if (TRows.Value > 1)
+                    {
+                        a = Vector256.Create(*(int*)(a1 + k));
+                        c10 = TDot.Accumulate(c10, a, b0);
+                        if (TWide.On) c11 = TDot.Accumulate(c11, a, b1);
+                    }
+                    if (TRows.Value > 2)
+                    {
+                        a = Vector256.Create(*(int*)(a2 + k));
+                        c20 = TDot.Accumulate(c20, a, b0);
+                        if (TWide.On) c21 = TDot.Accumulate(c21, a, b1);
+                    }
+                    if (TRows.Value > 3)
+                    {
+                        a = Vector256.Create(*(int*)(a3 + k));
+                        c30 = TDot.Accumulate(c30, a, b0);
+                        if (TWide.On) c31 = TDot.Accumulate(c31, a, b1);
+                    }
+                    if (TRows.Value > 4)
+                    {
+                        a = Vector256.Create(*(int*)(a4 + k));
+                        c40 = TDot.Accumulate(c40, a, b0);
+                        if (TWide.On) c41 = TDot.Accumulate(c41, a, b1);
+                    }
+                    if (TRows.Value > 5)
+                    {
+                        a = Vector256.Create(*(int*)(a5 + k));
+                        c50 = TDot.Accumulate(c50, a, b0);
+                        if (TWide.On) c51 = TDot.Accumulate(c51, a, b1);
+                    }
+                    b += Nr * 4;
                 }
             }
-        }
 
-        int* c = tile->C;
-        c00.Store(c);
-        c01.Store(c + 8);
-        if (TRows.Value > 1) { c10.Store(c + Nr); c11.Store(c + Nr + 8); }
-        if (TRows.Value > 2) { c20.Store(c + 2 * Nr); c21.Store(c + 2 * Nr + 8); }
-        if (TRows.Value > 3) { c30.Store(c + 3 * Nr); c31.Store(c + 3 * Nr + 8); }
-        if (TRows.Value > 4) { c40.Store(c + 4 * Nr); c41.Store(c + 4 * Nr + 8); }
-        if (TRows.Value > 5) { c50.Store(c + 5 * Nr); c51.Store(c + 5 * Nr + 8); }
+            if (tile->Output == QOutput.Int32)
+            {
+                QGemmFinish256.Sums<TWide>(c, c00, c01);
+                if (TRows.Value > 1) QGemmFinish256.Sums<TWide>(c + Nr, c10, c11);
+                if (TRows.Value > 2) QGemmFinish256.Sums<TWide>(c + 2 * Nr, c20, c21);
+                if (TRows.Value > 3) QGemmFinish256.Sums<TWide>(c + 3 * Nr, c30, c31);
+                if (TRows.Value > 4) QGemmFinish256.Sums<TWide>(c + 4 * Nr, c40, c41);
+                if (TRows.Value > 5) QGemmFinish256.Sums<TWide>(c + 5 * Nr, c50, c51);
+                c += TRows.Value * Nr;
+                continue;
+            }
+            if (TRows.Value > 1) QGemmFinish256.Rows<TWide, Yes>(tile, y, c00, c01, c10, c11);
+            else QGemmFinish256.Rows<TWide, No>(tile, y, c00, c01, c00, c01);
+            if (TRows.Value > 3) QGemmFinish256.Rows<TWide, Yes>(tile, y + 2 * tile->YStride, c20, c21, c30, c31);
+            else if (TRows.Value > 2) QGemmFinish256.Rows<TWide, No>(tile, y + 2 * tile->YStride, c20, c21, c20, c21);
+            if (TRows.Value > 5) QGemmFinish256.Rows<TWide, Yes>(tile, y + 4 * tile->YStride, c40, c41, c50, c51);
+            else if (TRows.Value > 4) QGemmFinish256.Rows<TWide, No>(tile, y + 4 * tile->YStride, c40, c41, c40, c41);
+            y += TRows.Value * tile->YStride;
+        }
     }
 }
