@@ -196,6 +196,7 @@ internal static class KernelCheck
                 QEpilogue.ToUInt8(columns, [], multipliers, 10, 10, 200, table: table),
                 QEpilogue.ToUInt8(columns, [], multipliers, 7, 3, 255, new QSum(0.5f, 131)),
                 QEpilogue.ToUInt8(columns, [], multipliers, 7, 0, 255, new QSum(1.7f, 3, 0, new QIntermediate(0.25f, 90, 90))),
+                QEpilogue.ToUInt8(columns, [], multipliers, 7, 0, 255, new QSum(1.7f, 3, 0, new QIntermediate(0.25f, 90, 0, 255, IsSecond: true), Shift: 128, OutputShift: 64)),
             ];
             foreach (QEpilogue epilogue in epilogues)
             {

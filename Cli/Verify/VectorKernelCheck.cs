@@ -7,6 +7,7 @@ using Octet.Kernels.Normalize;
 using Octet.Kernels.Pool;
 using Octet.Kernels.Quantize;
 using Octet.Kernels.Reduce;
+using Octet.Kernels.Requantize;
 using Octet.Kernels.SConv;
 using Octet.Kernels.SGemm;
 using Octet.Kernels.Softmax;
@@ -226,11 +227,11 @@ internal static class VectorKernelCheck
         {
             QuantizedElementwise.AddUInt8(plan, a, b, sum, k, cpu, parallel);
             QuantizedElementwise.MultiplyUInt8(plan, a, b, product, k, cpu, parallel);
+            float constant = RequantizeReference.SumConstant(k.MultiplierA, k.ZeroA, k.MultiplierB, k.ZeroB, k.ZeroY);
             bool sums = true, products = true;
             for (int i = 0; i < 65536; i++)
             {
-                float left = (a[i] - k.ZeroA) * k.MultiplierA, right = (b[i] - k.ZeroB) * k.MultiplierB;
-                sums &= sum[i] == Finish(left + right, k);
+                sums &= sum[i] == (byte)RequantizeReference.Quantize(RequantizeReference.Sum(a[i], k.MultiplierA, b[i], k.MultiplierB, constant), 0, k.Low, k.High);
                 products &= product[i] == Finish((a[i] - k.ZeroA) * (b[i] - k.ZeroB) * k.MultiplierA, k);
             }
             tally.Add(sums, $"every pair of bytes added, {k}");

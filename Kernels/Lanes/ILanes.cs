@@ -6,7 +6,7 @@ namespace Octet.Kernels.Lanes;
 /// </summary>
 /// <remarks>
 /// Every operation is one IEEE operation per lane, the same for every width, so a kernel without reductions over lanes gives the same bits on
-/// every width. The exception is <see cref="MultiplyAdd"/>, which fuses where the hardware does.
+/// every width. The exception is <see cref="MultiplyAdd"/>, which fuses where the hardware does; <see cref="FusedMultiplyAdd"/> always does.
 /// Masks are values whose lanes are all ones or all zeros.
 /// </remarks>
 /// <typeparam name="V">The register: <c>float</c>, <c>Vector128&lt;float&gt;</c>, <c>Vector256&lt;float&gt;</c> or <c>Vector512&lt;float&gt;</c>.</typeparam>
@@ -47,6 +47,9 @@ internal unsafe interface ILanes<V> where V : unmanaged
 
     /// <summary><c>a · b + c</c>, one rounding where the CPU has FMA and two where it has not.</summary>
     static abstract V MultiplyAdd(V a, V b, V c);
+
+    /// <summary><c>a · b + c</c>, rounded once on every CPU; slow where it has no FMA.</summary>
+    static abstract V FusedMultiplyAdd(V a, V b, V c);
 
     /// <summary><c>a &gt; b ? a : b</c> as MAXPS does it: <paramref name="b"/> where either is NaN.</summary>
     static abstract V Max(V a, V b);

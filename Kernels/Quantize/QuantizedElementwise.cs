@@ -3,6 +3,7 @@ using System.Runtime.Intrinsics;
 using Octet.Kernels.Cpu;
 using Octet.Kernels.Elementwise;
 using Octet.Kernels.Lanes;
+using Octet.Kernels.Requantize;
 using Octet.Kernels.Threading;
 
 namespace Octet.Kernels.Quantize;
@@ -18,47 +19,76 @@ namespace Octet.Kernels.Quantize;
 /// <param name="MultiplierB">Sum: scale of b over scale of y. Else unused.</param>
 /// <param name="Low">Smallest output.</param>
 /// <param name="High">Largest output.</param>
-internal readonly record struct QuantizedBinaryConstants(int ZeroA, int ZeroB, int ZeroY, float MultiplierA, float MultiplierB, int Low, int High);
+/// <param name="ShiftA">By how much a is stored smaller than the integers of the model, in whose terms a sum rounds. <paramref name="ZeroA"/> is that of what is stored.</param>
+/// <param name="ShiftB">The same of b.</param>
+/// <param name="ShiftY">The same of y.</param>
+internal readonly record struct QuantizedBinaryConstants(int ZeroA, int ZeroB, int ZeroY, float MultiplierA, float MultiplierB, int Low, int High, int ShiftA = 0, int ShiftB = 0, int ShiftY = 0);
+
+/// <summary>What the loop needs of <see cref="QuantizedBinaryConstants"/>.</summary>
+/// <param name="OffsetA">Added to a stored a first.</param>
+/// <param name="OffsetB">Added to a stored b first.</param>
+/// <param name="MultiplierA">A.</param>
+/// <param name="MultiplierB">B.</param>
+/// <param name="Constant">C of a sum.</param>
+/// <param name="Low">Smallest rounded value.</param>
+/// <param name="High">Largest rounded value.</param>
+/// <param name="Origin">Added to a rounded value last.</param>
+internal readonly record struct QuantizedBinaryForm(float OffsetA, float OffsetB, float MultiplierA, float MultiplierB, float Constant, float Low, float High, float Origin)
+{
+    /// <summary>Operands are centred around their zero points, and the output's is added to the rounded result.</summary>
+    public static QuantizedBinaryForm Centred(in QuantizedBinaryConstants k) => new(-k.ZeroA, -k.ZeroB, k.MultiplierA, k.MultiplierB, 0, k.Low - k.ZeroY, k.High - k.ZeroY, k.ZeroY);
+}
 
 /// <summary>A function of two quantized values before rounding.</summary>
 internal interface IQuantizedBinary
 {
-    /// <summary>The real result in steps of the output, before rounding and zero point; a and b are centred.</summary>
-    static abstract V Invoke<TLanes, V>(V a, V b, V multiplierA, V multiplierB) where TLanes : struct, ILanes<V> where V : unmanaged;
+    /// <summary>The constants in the form of this function.</summary>
+    static abstract QuantizedBinaryForm Prepare(in QuantizedBinaryConstants k);
+
+    /// <summary>The result in steps of the output, before rounding and <see cref="QuantizedBinaryForm.Origin"/>; a and b have their offsets.</summary>
+    static abstract V Invoke<TLanes, V>(V a, V b, V multiplierA, V multiplierB, V constant) where TLanes : struct, ILanes<V> where V : unmanaged;
 }
 
-/// <summary><c>a·A + b·B</c>, two products and one sum, each rounded to float32.</summary>
+/// <summary><see cref="RequantizeReference.Sum"/> of the model's integers.</summary>
 internal readonly struct QuantizedAdd : IQuantizedBinary
 {
+    public static QuantizedBinaryForm Prepare(in QuantizedBinaryConstants k) => new(k.ShiftA, k.ShiftB, k.MultiplierA, k.MultiplierB,
+        RequantizeReference.SumConstant(k.MultiplierA, k.ZeroA + k.ShiftA, k.MultiplierB, k.ZeroB + k.ShiftB, k.ZeroY + k.ShiftY), k.Low + k.ShiftY, k.High + k.ShiftY, -k.ShiftY);
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V Invoke<TLanes, V>(V a, V b, V multiplierA, V multiplierB) where TLanes : struct, ILanes<V> where V : unmanaged =>
-        TLanes.Add(TLanes.Multiply(a, multiplierA), TLanes.Multiply(b, multiplierB));
+    public static V Invoke<TLanes, V>(V a, V b, V multiplierA, V multiplierB, V constant) where TLanes : struct, ILanes<V> where V : unmanaged =>
+        TLanes.FusedMultiplyAdd(a, multiplierA, TLanes.FusedMultiplyAdd(b, multiplierB, constant));
 }
 
 /// <summary><c>(a·b)·M</c>; the integer product is below 2²⁴ and therefore exact in float32.</summary>
 internal readonly struct QuantizedMultiply : IQuantizedBinary
 {
+    public static QuantizedBinaryForm Prepare(in QuantizedBinaryConstants k) => QuantizedBinaryForm.Centred(k);
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V Invoke<TLanes, V>(V a, V b, V multiplierA, V multiplierB) where TLanes : struct, ILanes<V> where V : unmanaged =>
+    public static V Invoke<TLanes, V>(V a, V b, V multiplierA, V multiplierB, V constant) where TLanes : struct, ILanes<V> where V : unmanaged =>
         TLanes.Multiply(TLanes.Multiply(a, b), multiplierA);
 }
 
 /// <summary><c>(a/b)·M</c>, a quotient and a product, each rounded to float32.</summary>
 internal readonly struct QuantizedDivide : IQuantizedBinary
 {
+    public static QuantizedBinaryForm Prepare(in QuantizedBinaryConstants k) => QuantizedBinaryForm.Centred(k);
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V Invoke<TLanes, V>(V a, V b, V multiplierA, V multiplierB) where TLanes : struct, ILanes<V> where V : unmanaged =>
+    public static V Invoke<TLanes, V>(V a, V b, V multiplierA, V multiplierB, V constant) where TLanes : struct, ILanes<V> where V : unmanaged =>
         TLanes.Multiply(TLanes.Divide(a, b), multiplierA);
 }
 
 /// <summary>Sums, products and quotients of 8-bit tensors, each tensor with its own scale and zero point.</summary>
 /// <remarks>
 /// <code>
-///   QAdd   y = clamp(round((qa − za)·A + (qb − zb)·B) + zy, low, high)
+///   QAdd   y = clamp(round(fma(qa, A, fma(qb, B, C))), low, high)            C = zy − fma(A, za, B·zb)
 ///   QMul   y = clamp(round((qa − za)·(qb − zb)·M) + zy, low, high)
 ///   QDiv   y = clamp(round((qa − za)/(qb − zb)·M) + zy, low, high)
 /// </code>
-/// Half to even; a NaN, of infinite multipliers or 0/0, counts as 0; x/0 saturates. Every width gives the same bytes.
+/// Half to even; a NaN, of infinite multipliers or 0/0, counts as 0; x/0 saturates. The multipliers of a sum are at most 2⁹⁰ in size, and its q and z are the model's integers, which
+/// are the stored ones plus their shifts. Every width gives the same bytes.
 /// </remarks>
 internal static unsafe class QuantizedElementwise
 {
@@ -82,7 +112,7 @@ internal static unsafe class QuantizedElementwise
                 PY = yp,
                 StepA = plan.InnerStep(0),
                 StepB = plan.InnerStep(1),
-                Constants = constants,
+                Form = TOp.Prepare(constants),
                 Kernel = VectorWidths.Select(cpu) switch
                 {
                     VectorWidth.V512 => &QuantizedBinaryLoop<TOp, TA, TB, TY, A, B, Y, Lanes512, Vector512<float>>.Run,
@@ -113,12 +143,12 @@ internal static unsafe class QuantizedElementwise
         public B* PB;
         public Y* PY;
         public nint StepA, StepB;
-        public QuantizedBinaryConstants Constants;
-        public delegate*<A*, nint, B*, nint, Y*, nint, QuantizedBinaryConstants*, void> Kernel;
+        public QuantizedBinaryForm Form;
+        public delegate*<A*, nint, B*, nint, Y*, nint, QuantizedBinaryForm*, void> Kernel;
 
         public void Run(nint a, nint b, nint c, nint y, nint length)
         {
-            fixed (QuantizedBinaryConstants* constants = &Constants) Kernel(PA + a, StepA, PB + b, StepB, PY + y, length, constants);
+            fixed (QuantizedBinaryForm* form = &Form) Kernel(PA + a, StepA, PB + b, StepB, PY + y, length, form);
         }
     }
 }
@@ -131,9 +161,9 @@ internal static unsafe class QuantizedBinaryLoop<TOp, TA, TB, TY, A, B, Y, TLane
     where TLanes : struct, ILanes<V> where V : unmanaged
 {
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Run(A* a, nint stepA, B* b, nint stepB, Y* y, nint length, QuantizedBinaryConstants* constants)
+    public static void Run(A* a, nint stepA, B* b, nint stepB, Y* y, nint length, QuantizedBinaryForm* form)
     {
-        QuantizedBinaryConstants k = *constants;
+        QuantizedBinaryForm k = *form;
         V fixedA = TLanes.Create(TA.Load<ScalarLanes, float>(a)), fixedB = TLanes.Create(TB.Load<ScalarLanes, float>(b));
         nint i = 0;
         for (; i <= length - TLanes.Count; i += TLanes.Count)
@@ -147,13 +177,13 @@ internal static unsafe class QuantizedBinaryLoop<TOp, TA, TB, TY, A, B, Y, TLane
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static W Value<L, W>(W a, W b, in QuantizedBinaryConstants k) where L : struct, ILanes<W> where W : unmanaged
+    private static W Value<L, W>(W a, W b, in QuantizedBinaryForm k) where L : struct, ILanes<W> where W : unmanaged
     {
-        W r = TOp.Invoke<L, W>(L.Subtract(a, L.Create(k.ZeroA)), L.Subtract(b, L.Create(k.ZeroB)), L.Create(k.MultiplierA), L.Create(k.MultiplierB));
+        W r = TOp.Invoke<L, W>(L.Add(a, L.Create(k.OffsetA)), L.Add(b, L.Create(k.OffsetB)), L.Create(k.MultiplierA), L.Create(k.MultiplierB), L.Create(k.Constant));
         r = L.Round(r);
         r = L.And(r, L.Equals(r, r));
-        // Clamped around the zero point first, so the sum cannot round: all values are integers below 2²⁴.
-        r = L.Min(L.Create(k.High - k.ZeroY), L.Max(L.Create(k.Low - k.ZeroY), r));
-        return L.Add(r, L.Create(k.ZeroY));
+        // Clamped first, so the sum cannot round: all values are integers below 2²⁴.
+        r = L.Min(L.Create(k.High), L.Max(L.Create(k.Low), r));
+        return L.Add(r, L.Create(k.Origin));
     }
 }

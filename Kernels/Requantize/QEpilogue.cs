@@ -20,26 +20,31 @@ internal enum QOutput
 /// <param name="ZeroPoint">z1, in [0, 255].</param>
 /// <param name="Low">Smallest q1.</param>
 /// <param name="High">Largest q1.</param>
-internal sealed record QIntermediate(float Scale, int ZeroPoint, int Low = 0, int High = 255);
+/// <param name="IsSecond">Whether q1 is the second operand of the model's addition, which decides how the sum rounds.</param>
+internal sealed record QIntermediate(float Scale, int ZeroPoint, int Low = 0, int High = 255, bool IsSecond = false);
 
 /// <summary>The second operand of a fused addition: unsigned bytes for a <see cref="QOutput.UInt8"/> layer, floats for a <see cref="QOutput.Float32"/> layer.</summary>
 /// <param name="Scale">B: one step of the operand in steps of the output. A float operand is added as it is; this must be 1.</param>
 /// <param name="ZeroPoint">zs, in [0, 255]; 0 for a float operand.</param>
 /// <param name="RowStride">Elements from one row (pixel) of the operand to the next; 0 means the layer's output channels.</param>
 /// <param name="Intermediate">Quantization ahead of the addition; null adds to the unrounded product.</param>
-internal sealed record QSum(float Scale, int ZeroPoint, int RowStride = 0, QIntermediate? Intermediate = null);
+/// <param name="Shift">By how much the operand is stored smaller than the integers of the model, in whose terms a sum rounds. <see cref="ZeroPoint"/> is that of what is stored.</param>
+/// <param name="OutputShift">The same of the output.</param>
+internal sealed record QSum(float Scale, int ZeroPoint, int RowStride = 0, QIntermediate? Intermediate = null, int Shift = 0, int OutputShift = 0);
 
 /// <summary>What happens to an int32 accumulator before it is stored; built once per layer, immutable.</summary>
 /// <remarks>
-/// With acc = accumulator + bias[c], M = multiplier[c], all arithmetic float32 without fused multiply-add, rounding half to even:
+/// With acc = accumulator + bias[c], M = multiplier[c], all arithmetic float32, fused only where it says fma, rounding half to even:
 /// <code>
 ///   Int32     y = acc                                             modulo 2³²
 ///   Float32   y = clamp(float(acc)·M [+ s], low, high)
 ///   UInt8     y = Q(float(acc)·M, zeroPoint, low, high)           Q(t, z, low, high) = clamp(round(t) + z, low, high)
-///     + sum   y = Q(float(acc)·M + (qs − zs)·B, …)
-///     + sum   y = Q((q1 − z1)·A + (qs − zs)·B, …)                 q1 = Q(float(acc)·M, z1, low1, high1)
+///     + sum   y = Q(fma(q1, A, fma(qs, B, C)), 0, low, high)      C = zeroPoint − fma(A, z1, B·zs)
+///                                                                 q1 = Q(float(acc)·M, z1, low1, high1), or float(acc) with A = M and z1 = 0
 ///             y = table[y] if there is a table
 /// </code>
+/// Where q1 is the second operand of the model's addition, the products change places in the sum and in C: so does ONNX Runtime's QLinearAdd. A sum takes and gives
+/// the model's integers, which are the stored ones plus their shifts.
 /// <see cref="RequantizeReference"/> is the definition in code; every vector version returns the same bits.
 /// </remarks>
 internal sealed unsafe class QEpilogue
@@ -54,7 +59,7 @@ internal sealed unsafe class QEpilogue
     private readonly AlignedBuffer _multipliers;
     private readonly AlignedBuffer? _table;
 
-    private QEpilogue(QOutput output, int channels, ReadOnlySpan<int> bias, ReadOnlySpan<float> multipliers, QSum? sum, ReadOnlySpan<byte> table)
+    private QEpilogue(QOutput output, int channels, ReadOnlySpan<int> bias, ReadOnlySpan<float> multipliers, QSum? sum, ReadOnlySpan<byte> table, int zeroPoint = 0)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(channels);
         if (bias.Length != 0 && bias.Length != channels)
@@ -68,6 +73,7 @@ internal sealed unsafe class QEpilogue
         Output = output;
         Channels = channels;
         Sum = sum;
+        ZeroPoint = Origin = zeroPoint;
         _bias = new AlignedBuffer((channels + ChannelSlack) * 4L);
         bias.CopyTo(_bias.Span<int>(0, channels));
         HasBias = bias.Length != 0;
@@ -83,6 +89,7 @@ internal sealed unsafe class QEpilogue
         {
             CheckMultiplier(sum.Scale, nameof(sum));
             CheckByte(sum.ZeroPoint, nameof(sum));
+            CheckByte(sum.ZeroPoint + sum.Shift, nameof(sum));
             if (sum.RowStride != 0 && sum.RowStride < channels)
                 throw new ArgumentException($"rows of the sum operand are {sum.RowStride} elements apart but have {channels}", nameof(sum));
             if (sum.Intermediate is { } first)
@@ -91,6 +98,8 @@ internal sealed unsafe class QEpilogue
                 CheckByte(first.ZeroPoint, nameof(sum));
                 CheckRange(first.Low, first.High, nameof(sum));
             }
+            Origin = -sum.OutputShift;
+            SumConstant = RequantizeReference.SumConstant(sum, zeroPoint);
         }
     }
 
@@ -115,7 +124,7 @@ internal sealed unsafe class QEpilogue
     {
         CheckByte(zeroPoint, nameof(zeroPoint));
         CheckRange(low, high, nameof(low));
-        return new(QOutput.UInt8, channels, bias, multipliers, sum, table) { ZeroPoint = zeroPoint, Low = low, High = high };
+        return new(QOutput.UInt8, channels, bias, multipliers, sum, table, zeroPoint) { Low = low, High = high };
     }
 
     /// <summary>Stores real values: <c>acc · multiplier[c]</c>.</summary>
@@ -154,7 +163,13 @@ internal sealed unsafe class QEpilogue
     public ReadOnlySpan<float> Multipliers => _multipliers.Span<float>(0, Channels);
 
     /// <summary>Zero point of a byte output.</summary>
-    public int ZeroPoint { get; private init; }
+    public int ZeroPoint { get; }
+
+    /// <summary>What is added to a rounded value to give the byte: the zero point, or where a sum contains it already, minus what the output is shifted by.</summary>
+    public int Origin { get; }
+
+    /// <summary>C of a sum.</summary>
+    public float SumConstant { get; }
 
     /// <summary>Smallest byte output, before the table.</summary>
     public int Low { get; private init; }

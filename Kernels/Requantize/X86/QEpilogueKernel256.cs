@@ -26,38 +26,48 @@ internal sealed unsafe class QEpilogueKernel256 : QEpilogueKernel
                 else ToFloat32<Yes>(epilogue, block);
                 break;
             default:
-                if (epilogue.Sum is null) ToUInt8<No, No>(epilogue, block);
-                else if (epilogue.Sum.Intermediate is null) ToUInt8<Yes, No>(epilogue, block);
-                else ToUInt8<Yes, Yes>(epilogue, block);
+                if (epilogue.Sum is null) ToUInt8<No, No, No>(epilogue, block);
+                else if (epilogue.Sum.Intermediate is null) ToUInt8<Yes, No, No>(epilogue, block);
+                else if (epilogue.Sum.Intermediate.IsSecond) ToUInt8<Yes, Yes, Yes>(epilogue, block);
+                else ToUInt8<Yes, Yes, No>(epilogue, block);
                 if (epilogue.TablePointer != null) QEpilogueTable.Apply(epilogue.TablePointer, block);
                 break;
         }
     }
+
+    /// <summary>As <see cref="RequantizeReference.Sum"/>: a comes first, or where it is the second operand, b.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> Sum<TSecond>(Vector256<float> a, Vector256<float> scaleA, Vector256<float> b, Vector256<float> scaleB, Vector256<float> constant) where TSecond : struct, ISwitch =>
+        TSecond.On
+            ? Vector256.FusedMultiplyAdd(b, scaleB, Vector256.FusedMultiplyAdd(a, scaleA, constant))
+            : Vector256.FusedMultiplyAdd(a, scaleA, Vector256.FusedMultiplyAdd(b, scaleB, constant));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<int> Round(Vector256<float> t, Vector256<float> low, Vector256<float> high) =>
         Avx.ConvertToVector256Int32(Avx.Min(Avx.Max(t, low), high));
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void ToUInt8<TSum, TIntermediate>(QEpilogue epilogue, QEpilogueBlock* block)
-        where TSum : struct, ISwitch where TIntermediate : struct, ISwitch
+    private static void ToUInt8<TSum, TIntermediate, TSecond>(QEpilogue epilogue, QEpilogueBlock* block)
+        where TSum : struct, ISwitch where TIntermediate : struct, ISwitch where TSecond : struct, ISwitch
     {
-        Vector256<float> low = Vector256.Create((float)(epilogue.Low - epilogue.ZeroPoint)), high = Vector256.Create((float)(epilogue.High - epilogue.ZeroPoint));
-        Vector256<float> sumScale = default, firstScale = default, firstLow = default, firstHigh = default;
-        Vector256<int> sumZeroPoint = default;
+        Vector256<float> low = Vector256.Create((float)(epilogue.Low - epilogue.Origin)), high = Vector256.Create((float)(epilogue.High - epilogue.Origin));
+        Vector256<float> sumScale = default, constant = default, firstScale = default, firstZeroPoint = default, firstLow = default, firstHigh = default;
+        Vector256<int> sumShift = default;
         if (TSum.On)
         {
             sumScale = Vector256.Create(epilogue.Sum!.Scale);
-            sumZeroPoint = Vector256.Create(epilogue.Sum.ZeroPoint);
+            sumShift = Vector256.Create(epilogue.Sum.Shift);
+            constant = Vector256.Create(epilogue.SumConstant);
         }
         if (TIntermediate.On)
         {
             QIntermediate first = epilogue.Sum!.Intermediate!;
             firstScale = Vector256.Create(first.Scale);
+            firstZeroPoint = Vector256.Create((float)first.ZeroPoint);
             firstLow = Vector256.Create((float)(first.Low - first.ZeroPoint));
             firstHigh = Vector256.Create((float)(first.High - first.ZeroPoint));
         }
-        Vector128<short> zeroPoint = Vector128.Create((short)epilogue.ZeroPoint);
+        Vector128<short> origin = Vector128.Create((short)epilogue.Origin);
         float* multipliers = epilogue.MultiplierPointer + block->Channel;
         nint columns = block->Columns;
         for (nint n = 0; n < columns; n += 2 * Lanes)
@@ -66,24 +76,28 @@ internal sealed unsafe class QEpilogueKernel256 : QEpilogueKernel
             for (nint r = 0; r < block->Rows; r++)
             {
                 int* c = block->C + r * block->CStride + n;
-                Vector256<float> t0 = Avx.ConvertToVector256Single(Vector256.Load(c)) * m0;
-                Vector256<float> t1 = Avx.ConvertToVector256Single(Vector256.Load(c + Lanes)) * m1;
+                Vector256<float> t0 = Avx.ConvertToVector256Single(Vector256.Load(c)), t1 = Avx.ConvertToVector256Single(Vector256.Load(c + Lanes));
+                if (!TSum.On || TIntermediate.On)
+                {
+                    t0 *= m0;
+                    t1 *= m1;
+                }
                 if (TIntermediate.On)
                 {
-                    t0 = Avx.RoundToNearestInteger(Avx.Min(Avx.Max(t0, firstLow), firstHigh)) * firstScale;
-                    t1 = Avx.RoundToNearestInteger(Avx.Min(Avx.Max(t1, firstLow), firstHigh)) * firstScale;
+                    t0 = Avx.RoundToNearestInteger(Avx.Min(Avx.Max(t0, firstLow), firstHigh)) + firstZeroPoint;
+                    t1 = Avx.RoundToNearestInteger(Avx.Min(Avx.Max(t1, firstLow), firstHigh)) + firstZeroPoint;
                 }
                 if (TSum.On)
                 {
                     Vector128<byte> s = QEpilogueTable.Load(block->Sum + r * block->SumStride + n, columns - n);
-                    Vector256<int> s0 = Avx2.ConvertToVector256Int32(s) - sumZeroPoint;
-                    Vector256<int> s1 = Avx2.ConvertToVector256Int32(Sse2.ShiftRightLogical128BitLane(s, 8)) - sumZeroPoint;
-                    t0 = Avx.Add(t0, Avx.Multiply(Avx.ConvertToVector256Single(s0), sumScale));
-                    t1 = Avx.Add(t1, Avx.Multiply(Avx.ConvertToVector256Single(s1), sumScale));
+                    Vector256<int> s0 = Avx2.ConvertToVector256Int32(s) + sumShift;
+                    Vector256<int> s1 = Avx2.ConvertToVector256Int32(Sse2.ShiftRightLogical128BitLane(s, 8)) + sumShift;
+                    t0 = Sum<TSecond>(t0, TIntermediate.On ? firstScale : m0, Avx.ConvertToVector256Single(s0), sumScale, constant);
+                    t1 = Sum<TSecond>(t1, TIntermediate.On ? firstScale : m1, Avx.ConvertToVector256Single(s1), sumScale, constant);
                 }
                 Vector256<int> q0 = Round(t0, low, high), q1 = Round(t1, low, high);
-                Vector128<short> w0 = Sse2.PackSignedSaturate(q0.GetLower(), q0.GetUpper()) + zeroPoint;
-                Vector128<short> w1 = Sse2.PackSignedSaturate(q1.GetLower(), q1.GetUpper()) + zeroPoint;
+                Vector128<short> w0 = Sse2.PackSignedSaturate(q0.GetLower(), q0.GetUpper()) + origin;
+                Vector128<short> w1 = Sse2.PackSignedSaturate(q1.GetLower(), q1.GetUpper()) + origin;
                 Vector128<byte> bytes = Sse2.PackUnsignedSaturate(w0, w1);
                 byte* y = block->Y + r * block->YStride + n;
                 if (columns - n >= 2 * Lanes) bytes.Store(y);

@@ -11,6 +11,7 @@ namespace Octet.Runtime.Operators;
 ///   output = uint8     y = table[Q(acc·M, y_zero_point, lo, hi)]
 ///       with sum       y = Q(acc·M + (sum − sum_zero_point)·sum_multiplier, …)
 ///       and mid_*      y = Q((m − mid_zero_point)·mid_scale_ratio + (sum − sum_zero_point)·sum_multiplier, …)     m = Q(acc·mid_multipliers, mid_zero_point, mid_lo, mid_hi)
+///                      rounded as docs/numerics.md says: mid_is_second where the layer is the second operand, sum_shift and y_shift what StoreFromZero took away
 ///   output = float32   y = clamp(acc·M [+ sum], lo, hi)          lo and hi are real numbers
 ///   output = int32     y = acc
 /// </code>
@@ -55,9 +56,9 @@ internal static class LayerEpilogue
                 if (c.Attributes.Floats("mid_multipliers") is { } first)
                 {
                     multipliers = first;
-                    mid = new QIntermediate(c.Attributes.Float("mid_scale_ratio"), Int(c, "mid_zero_point"), Int(c, "mid_lo"), Int(c, "mid_hi", 255));
+                    mid = new QIntermediate(c.Attributes.Float("mid_scale_ratio"), Int(c, "mid_zero_point"), Int(c, "mid_lo"), Int(c, "mid_hi", 255), Int(c, "mid_is_second") != 0);
                 }
-                sum = new QSum(c.Attributes.Float("sum_multiplier"), Int(c, "sum_zero_point"), sumRowStride, mid);
+                sum = new QSum(c.Attributes.Float("sum_multiplier"), Int(c, "sum_zero_point"), sumRowStride, mid, Int(c, "sum_shift"), Int(c, "y_shift"));
             }
             ReadOnlySpan<byte> table = c.Attributes.Tensor("table") is { } entries ? entries.Span<byte>() : default;
             return QEpilogue.ToUInt8(channels, bias, multipliers, Int(c, "y_zero_point"), Int(c, "lo"), Int(c, "hi", 255), sum, table);

@@ -20,12 +20,13 @@ internal enum PairOperation
 
 /// <summary><c>octet.QAdd</c>, <c>octet.QMul</c> and <c>octet.QDiv</c> on bytes, with NumPy's broadcasting.</summary>
 /// <remarks>
-/// Attributes a_scale, a_zero_point, b_scale, b_zero_point, y_scale, y_zero_point, lo, hi; arithmetic float32 without fused multiply-add:
+/// Attributes a_scale, a_zero_point, a_shift, b_scale, b_zero_point, b_shift, y_scale, y_zero_point, y_shift, lo, hi; arithmetic float32, fused only where it says fma:
 /// <code>
-///   QAdd   y = clamp(round((a − za)·(sa/sy) + (b − zb)·(sb/sy)) + zy, lo, hi)       a negative sb subtracts
+///   QAdd   y = clamp(round(fma(a, A, fma(b, B, zy − fma(A, za, B·zb)))), lo, hi)    A = sa/sy, B = sb/sy; a negative scale subtracts
 ///   QMul   y = clamp(round((a − za)·(b − zb) · (sa·sb/sy)) + zy, lo, hi)            the product of differences is exact
 ///   QDiv   y = clamp(round((a − za) / (b − zb) · (sa/(sb·sy))) + zy, lo, hi)        x / 0 saturates, 0 / 0 gives zy
 /// </code>
+/// A sum takes and gives the model's integers, which are the stored ones plus their shifts: what StoreFromZero took away.
 /// </remarks>
 internal sealed class QPair(string type, PairOperation operation) : Operator
 {
@@ -45,7 +46,7 @@ internal sealed class QPair(string type, PairOperation operation) : Operator
     public override Step Plan(PlanContext c)
     {
         float a = c.Attributes.Float("a_scale"), b = c.Attributes.Float("b_scale"), y = c.Attributes.Float("y_scale");
-        var constants = new QuantizedBinaryConstants(Int(c, "a_zero_point"), Int(c, "b_zero_point"), Int(c, "y_zero_point"), operation switch { PairOperation.Multiply => a * b / y, PairOperation.Divide => a / (b * y), _ => a / y }, b / y, Int(c, "lo"), Int(c, "hi", 255));
+        var constants = new QuantizedBinaryConstants(Int(c, "a_zero_point"), Int(c, "b_zero_point"), Int(c, "y_zero_point"), operation switch { PairOperation.Multiply => a * b / y, PairOperation.Divide => a / (b * y), _ => a / y }, b / y, Int(c, "lo"), Int(c, "hi", 255), Int(c, "a_shift"), Int(c, "b_shift"), Int(c, "y_shift"));
         int[] left = c.InputShape(0), right = c.InputShape(1), result = c.OutputShape(0);
         // In place only over an operand that is read once per output.
         int inPlace = left.AsSpan().SequenceEqual(result) ? 0 : right.AsSpan().SequenceEqual(result) ? 1 : -1;

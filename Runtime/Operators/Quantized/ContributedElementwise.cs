@@ -1,14 +1,16 @@
+using Octet.Kernels.Requantize;
 using Octet.Runtime.Tensors;
 
 namespace Octet.Runtime.Operators;
 
 /// <summary><c>com.microsoft.QLinearAdd</c> and <c>QLinearMul</c> with NumPy's broadcasting.</summary>
 /// <remarks>
-/// Inputs A, A_scale, A_zero_point?, B, B_scale, B_zero_point?, C_scale, C_zero_point?; arithmetic float32, one rounding, half to even:
+/// Inputs A, A_scale, A_zero_point?, B, B_scale, B_zero_point?, C_scale, C_zero_point?; arithmetic float32, fused only where it says fma, half to even:
 /// <code>
-///   add   C = saturate(round((a − za)·(sa/sc) + (b − zb)·(sb/sc)) + zc)
+///   add   C = saturate(round(fma(a, sa/sc, fma(b, sb/sc, zc − fma(sa/sc, za, (sb/sc)·zb)))))          b is the operand that stays the same along a row, if one does
 ///   mul   C = saturate(round((a − za)·(b − zb)·(sa·sb/sc)) + zc)
 /// </code>
+/// int8 tensors are computed as uint8 with 128 added, which a sum may round otherwise at a tie.
 /// </remarks>
 internal sealed class QLinearElementwise(string type, bool multiply) : Operator
 {
@@ -49,14 +51,17 @@ internal sealed class QLinearElementwise(string type, bool multiply) : Operator
             Span<byte> y = c.Output<byte>(0);
             if (y.Length == 0) return;
             float aFactor = multiply ? aScale * bScale / yScale : aScale / yScale, bFactor = bScale / yScale;
+            bool swap = pair is { AStep: 0, BStep: 1 };
+            float constant = swap ? RequantizeReference.SumConstant(bFactor, bZero, aFactor, aZero, yZero) : RequantizeReference.SumConstant(aFactor, aZero, bFactor, bZero, yZero);
             for (int row = 0, at = 0; row < pair.Rows; row++)
             {
                 (int i, int j) = pair.Start(row);
                 for (int column = 0; column < pair.RowLength; column++, at++, i += pair.AStep, j += pair.BStep)
                 {
-                    int left = (a[i] ^ flip) - aZero, right = (b[j] ^ flip) - bZero;
-                    float steps = multiply ? left * right * aFactor : left * aFactor + right * bFactor;
-                    y[at] = (byte)(LinearQuantization.Round(steps, yZero, 0, 255) ^ flip);
+                    int left = a[i] ^ flip, right = b[j] ^ flip;
+                    float steps = multiply ? (left - aZero) * (right - bZero) * aFactor
+                        : swap ? RequantizeReference.Sum(right, bFactor, left, aFactor, constant) : RequantizeReference.Sum(left, aFactor, right, bFactor, constant);
+                    y[at] = (byte)(LinearQuantization.Round(steps, multiply ? yZero : 0, 0, 255) ^ flip);
                 }
             }
         }

@@ -7,7 +7,7 @@ namespace Octet.Runtime.Passes;
 /// <remarks>
 /// An int8 tensor is stored as q + 128; behind ReLU only 128 … 255 occur. Stored as 0 … 127 with zero point 0 it means the same numbers, and products with bytes up to 127 cannot saturate
 /// 16 bits whatever the weights are, so that CPUs without VNNI may multiply bytes (docs/kernels-int8.md). With s = min(lo, zero point), the producer's lo, hi and zero point and the readers'
-/// zero points shrink by s; rounding and clamping happen around the zero point, so every result keeps its bits. Runs once the graph is lowered; changes no value that anything but an
+/// zero points shrink by s; rounding and clamping happen around the zero point, and sums add s back first, so every result keeps its bits. Runs once the graph is lowered; changes no value that anything but an
 /// integer layer reads.
 /// </remarks>
 internal static class StoreFromZero
@@ -37,9 +37,12 @@ internal static class StoreFromZero
             editor.SetAttribute(node, "lo", low - shift);
             editor.SetAttribute(node, "hi", high - shift);
             editor.SetAttribute(node, "y_zero_point", zeroPoint - shift);
+            if (node.OperatorType == "QAdd" || node.Input(LayerEpilogue.Sum) is not null) editor.SetAttribute(node, "y_shift", shift);
             foreach (Use use in value.Uses.ToArray())
             {
-                editor.SetAttribute(use.Node, ZeroPointOf(use.Node, use.Index)!, zeroPoint - shift);
+                string operand = ZeroPointOf(use.Node, use.Index)!;
+                editor.SetAttribute(use.Node, operand, zeroPoint - shift);
+                if (operand != "x_zero_point") editor.SetAttribute(use.Node, operand.Replace("zero_point", "shift", StringComparison.Ordinal), shift);
                 if (use is { Index: 0, Node.OperatorType: "QConv" or "QGemm" }) editor.SetAttribute(use.Node, LargestData, Math.Max(high, zeroPoint) - shift);
             }
         }

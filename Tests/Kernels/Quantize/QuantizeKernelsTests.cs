@@ -2,6 +2,7 @@ using Octet.Kernels.Cpu;
 using Octet.Kernels.Elementwise;
 using Octet.Kernels.Lanes;
 using Octet.Kernels.Quantize;
+using Octet.Kernels.Requantize;
 using Octet.Kernels.Threading;
 using Octet.Tests.Support;
 
@@ -103,6 +104,7 @@ internal sealed class QuantizeKernelsTests(VectorWidth width)
         (new(128, 3, 77, 0.7312f, 1.913f, 0, 255), "affine"),
         (new(255, 0, 255, 0.5f, 0.5f, 10, 200), "ties and clamp"),
         (new(0, 255, 0, 123.4f, 1e-4f, 0, 255), "extreme ratios"),
+        (new(0, 28, 2, 0.7312f, 0.4172f, 2, 127, 128, 100, 126), "shifted"),
         (new(0, 0, 9, float.PositiveInfinity, float.PositiveInfinity, 0, 255), "infinite ratio"),
     ];
 
@@ -111,6 +113,13 @@ internal sealed class QuantizeKernelsTests(VectorWidth width)
         r = MathF.Round(r);
         if (float.IsNaN(r)) r = 0;
         return (byte)Math.Clamp((double)r + k.ZeroY, k.Low, k.High);
+    }
+
+    private static byte Sum(byte a, byte b, in QuantizedBinaryConstants k)
+    {
+        float constant = RequantizeReference.SumConstant(k.MultiplierA, k.ZeroA + k.ShiftA, k.MultiplierB, k.ZeroB + k.ShiftB, k.ZeroY + k.ShiftY);
+        float sum = RequantizeReference.Sum(a + k.ShiftA, k.MultiplierA, b + k.ShiftB, k.MultiplierB, constant);
+        return (byte)Math.Clamp((double)MathF.Round(sum) - k.ShiftY, k.Low, k.High);
     }
 
     [Test]
@@ -125,8 +134,7 @@ internal sealed class QuantizeKernelsTests(VectorWidth width)
         QuantizedElementwise.DivideUInt8(plan, a, b, quotient, k, _cpu, new Parallelism(TestPool.Four, 3));
         for (int i = 0; i < 65536; i++)
         {
-            float left = (a[i] - k.ZeroA) * k.MultiplierA, right = (b[i] - k.ZeroB) * k.MultiplierB;
-            Assert.That(sum[i], Is.EqualTo(Finish(left + right, k)), $"{a[i]} + {b[i]}");
+            if (float.IsFinite(k.MultiplierA)) Assert.That(sum[i], Is.EqualTo(Sum(a[i], b[i], k)), $"{a[i]} + {b[i]}");
             Assert.That(quotient[i], Is.EqualTo(Finish((float)(a[i] - k.ZeroA) / (b[i] - k.ZeroB) * k.MultiplierA, k)), $"{a[i]} / {b[i]}");
             Assert.That(product[i], Is.EqualTo(Finish((a[i] - k.ZeroA) * (b[i] - k.ZeroB) * k.MultiplierA, k)), $"{a[i]} · {b[i]}");
         }
@@ -139,9 +147,9 @@ internal sealed class QuantizeKernelsTests(VectorWidth width)
         var random = new Random(3);
         byte[] a = random.Bytes(5 * 37), b = random.Bytes(37), y = new byte[5 * 37];
         QuantizedElementwise.AddUInt8(BroadcastPlan.Create([5, 37], [5, 37], [37]), a, b, y, k, _cpu, Parallelism.None);
-        for (int i = 0; i < y.Length; i++) Assert.That(y[i], Is.EqualTo(Finish((a[i] - 100) * 0.3f + (b[i % 37] - 7) * 0.9f, k)));
+        for (int i = 0; i < y.Length; i++) Assert.That(y[i], Is.EqualTo(Sum(a[i], b[i % 37], k)));
         QuantizedElementwise.AddUInt8(BroadcastPlan.Create([5, 37], [1], [5, 37]), b, a, y, k, _cpu, Parallelism.None);
-        for (int i = 0; i < y.Length; i++) Assert.That(y[i], Is.EqualTo(Finish((b[0] - 100) * 0.3f + (a[i] - 7) * 0.9f, k)));
+        for (int i = 0; i < y.Length; i++) Assert.That(y[i], Is.EqualTo(Sum(b[0], a[i], k)));
     }
 }
 

@@ -30,6 +30,9 @@ internal sealed class QEpilogueTests(QEpilogueKernel kernel)
             yield return new TestCaseData(QEpilogue.ToUInt8(Channels, [], PerChannel(scale), 5, sum: new QSum(1.5f, 0, Channels + 9))).SetArgDisplayNames("u8 sum strided", at);
             yield return new TestCaseData(QEpilogue.ToUInt8(Channels, [], PerChannel(scale), 10, 10, 255, new QSum(0.5f, 128, 0, new QIntermediate(0.25f, 100)))).SetArgDisplayNames("u8 intermediate", at);
             yield return new TestCaseData(QEpilogue.ToUInt8(Channels, [], PerChannel(scale), 0, 0, 255, new QSum(-scale, 255, 0, new QIntermediate(scale, 7, 7, 99)))).SetArgDisplayNames("u8 intermediate clamped", at);
+            yield return new TestCaseData(QEpilogue.ToUInt8(Channels, [], PerChannel(scale), 10, sum: new QSum(0.4172f, 3, 0, new QIntermediate(0.3917f, 100, IsSecond: true)))).SetArgDisplayNames("u8 intermediate second", at);
+            yield return new TestCaseData(QEpilogue.ToUInt8(Channels, [], PerChannel(scale), 2, 2, 127, new QSum(0.4172f, 0, 0, new QIntermediate(0.3917f, 128), Shift: 128, OutputShift: 126))).SetArgDisplayNames("u8 intermediate shifted", at);
+            yield return new TestCaseData(QEpilogue.ToUInt8(Channels, [], PerChannel(scale), 0, 0, 127, new QSum(1.5f, 28, Shift: 100, OutputShift: 128))).SetArgDisplayNames("u8 sum shifted", at);
             yield return new TestCaseData(QEpilogue.ToFloat32(Channels, [], PerChannel(scale))).SetArgDisplayNames("f32", at);
             yield return new TestCaseData(QEpilogue.ToFloat32(Channels, [], PerChannel(scale), 0f, 6f)).SetArgDisplayNames("f32 clamped", at);
             yield return new TestCaseData(QEpilogue.ToFloat32(Channels, [], PerChannel(scale), -1f, float.PositiveInfinity, new QSum(1f, 0))).SetArgDisplayNames("f32 sum", at);
@@ -149,6 +152,28 @@ internal sealed class RequantizeReferenceTests
         // acc·M = 2.5 → q1 = 2; 2·1 + (7 − 3)·0.25 = 3. Without it: 2.5 + 1 = 3.5 → 4.
         Assert.That(RequantizeReference.ToUInt8(QEpilogue.ToUInt8(1, [], [0.5f], 0, sum: new QSum(0.25f, 3, 0, new QIntermediate(1f, 0))), 5, 0, 7), Is.EqualTo(3));
         Assert.That(RequantizeReference.ToUInt8(QEpilogue.ToUInt8(1, [], [0.5f], 0, sum: new QSum(0.25f, 3)), 5, 0, 7), Is.EqualTo(4));
+    }
+
+    /// <summary>The layer may be either operand, and bytes may be stored smaller than the model's integers.</summary>
+    [Test]
+    public void ASumRoundsInItsOrder()
+    {
+        (float a, float b, int za, int zb, int zy) = (0.7312f, 0.2688f, 117, 93, 101);
+        float c = RequantizeReference.SumConstant(a, za, b, zb, zy);
+        Assert.That(c, Is.EqualTo(zy - MathF.FusedMultiplyAdd(a, za, b * zb)));
+        QEpilogue first = QEpilogue.ToUInt8(1, [], [1f], zy, sum: new QSum(b, zb, 0, new QIntermediate(a, za)));
+        QEpilogue second = QEpilogue.ToUInt8(1, [], [1f], zy, sum: new QSum(a, za, 0, new QIntermediate(b, zb, IsSecond: true)));
+        QEpilogue moved = QEpilogue.ToUInt8(1, [], [1f], zy - 60, 0, 195, new QSum(b, zb - 93, 0, new QIntermediate(a, za), Shift: 93, OutputShift: 60));
+        for (int x = 0; x < 256; x++)
+        {
+            for (int y = 0; y < 256; y++)
+            {
+                int expected = (int)Math.Clamp(MathF.Round(MathF.FusedMultiplyAdd(x, a, MathF.FusedMultiplyAdd(y, b, c))), 0, 255);
+                Assert.That(RequantizeReference.ToUInt8(first, x - za, 0, (byte)y), Is.EqualTo(expected));
+                Assert.That(RequantizeReference.ToUInt8(second, y - zb, 0, (byte)x), Is.EqualTo(expected));
+                if (y >= 93) Assert.That(RequantizeReference.ToUInt8(moved, x - za, 0, (byte)(y - 93)), Is.EqualTo(Math.Max(expected - 60, 0)));
+            }
+        }
     }
 
     [Test]

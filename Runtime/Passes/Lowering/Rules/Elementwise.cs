@@ -1,9 +1,11 @@
 using Octet.Runtime.Graphs;
+using Octet.Runtime.Operators;
 using Octet.Runtime.Tensors;
 
 namespace Octet.Runtime.Passes;
 
 /// <summary><c>Q([clamp](Add | Sub | Mul | Div of two dequantized tensors))</c> → QAdd, QMul or QDiv. A subtraction is an addition with a negative scale.</summary>
+/// <remarks>The order of a sum's operands decides how it rounds: as in ONNX Runtime, one that stays the same along the innermost axis comes second.</remarks>
 internal sealed class QuantizePair : LoweringRule
 {
     public override string Name => "quantize-pair";
@@ -17,17 +19,21 @@ internal sealed class QuantizePair : LoweringRule
         if (Clamps.ToQuantize(c, node.Output) is not var (quantize, grid, low, high, between)) return LoweringResult.Refuse("its result is not quantized, or is read in float as well");
         float factor = multiply ? a.Grid.Scale * b.Grid.Scale / grid.Scale : divide ? a.Grid.Scale / (b.Grid.Scale * grid.Scale) : a.Grid.Scale / grid.Scale, other = divide ? 0 : b.Grid.Scale / grid.Scale;
         if (!(factor <= Kernels.Requantize.QEpilogue.LargestMultiplier && other <= Kernels.Requantize.QEpilogue.LargestMultiplier)) return LoweringResult.Refuse("the ratio of its scales is out of range");
+        bool swap = !multiply && !divide && node.Inputs[0]!.Type.IsConcrete && node.Inputs[1]!.Type.IsConcrete
+            && BroadcastPair.Create(node.Inputs[0]!.Type.ConcreteShape(), node.Inputs[1]!.Type.ConcreteShape()) is { AStep: 0, BStep: 1 };
+        if (swap) (a, b) = (b, a);
         var attributes = new AttributeMap
         {
             ["a_scale"] = a.Grid.Scale,
             ["a_zero_point"] = (long)a.Grid.ZeroPoint,
-            ["b_scale"] = subtract ? -b.Grid.Scale : b.Grid.Scale,
+            ["b_scale"] = b.Grid.Scale,
             ["b_zero_point"] = (long)b.Grid.ZeroPoint,
             ["y_scale"] = grid.Scale,
             ["y_zero_point"] = (long)grid.ZeroPoint,
             ["lo"] = (long)low,
             ["hi"] = (long)high,
         };
+        if (subtract) attributes[swap ? "a_scale" : "b_scale"] = -attributes.Float(swap ? "a_scale" : "b_scale");
         c.Replace(quantize.Output, c.Add(multiply ? "QMul" : divide ? "QDiv" : "QAdd", [c.Bytes(a), c.Bytes(b)], attributes, quantize, quantize.Output.Type, [node, .. between]));
         return LoweringResult.Done;
     }

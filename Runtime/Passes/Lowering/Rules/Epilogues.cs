@@ -289,6 +289,7 @@ internal sealed class AddInEpilogue : LoweringRule
             attributes["mid_zero_point"] = attributes.Int("y_zero_point");
             attributes["mid_lo"] = attributes.Int("lo");
             attributes["mid_hi"] = attributes.Int("hi", 255);
+            attributes["mid_is_second"] = (long)side;
             attributes["mid_scale_ratio"] = node.Attributes.Float(a + "_scale") / scale;
             attributes["sum_multiplier"] = node.Attributes.Float(b + "_scale") / scale;
             attributes["sum_zero_point"] = node.Attributes.Int(b + "_zero_point");

@@ -1,3 +1,4 @@
+using Octet.Kernels.Requantize;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Operators;
 using Octet.Runtime.Tensors;
@@ -211,11 +212,14 @@ internal sealed class TableOfOneSource : LoweringRule
 
         AttributeMap t = node.Attributes;
         float ratio = t.Float("y_scale"), bScale = t.Float("b_scale"), aFactor = multiply ? t.Float("a_scale") * bScale / ratio : t.Float("a_scale") / ratio, bFactor = bScale / ratio;
+        int za = (int)t.Int("a_zero_point"), zb = (int)t.Int("b_zero_point"), zy = (int)t.Int("y_zero_point");
+        float constant = RequantizeReference.SumConstant(aFactor, za, bFactor, zb, zy);
         var table = new byte[ByteTables.Length];
         for (int q = 0; q < table.Length; q++)
         {
-            int left = (first?[q] ?? q) - (int)t.Int("a_zero_point"), right = (second?[q] ?? q) - (int)t.Int("b_zero_point");
-            table[q] = (byte)LinearQuantization.Round(multiply ? left * right * aFactor : left * aFactor + right * bFactor, (int)t.Int("y_zero_point"), (int)t.Int("lo"), (int)t.Int("hi", 255));
+            int left = first?[q] ?? q, right = second?[q] ?? q;
+            float steps = multiply ? (left - za) * (right - zb) * aFactor : RequantizeReference.Sum(left, aFactor, right, bFactor, constant);
+            table[q] = (byte)LinearQuantization.Round(steps, multiply ? zy : 0, (int)t.Int("lo"), (int)t.Int("hi", 255));
         }
         Node[] covers = [.. new[] { node.Inputs[0]!.Producer, node.Inputs[1]!.Producer }.Where(inner => LoweringContext.IsLowered(inner, "QTable")).Select(inner => inner!), node];
         c.Replace(node.Output, c.Table(a, table, node, covers));

@@ -1,3 +1,4 @@
+using Octet.Kernels.Requantize;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Operators;
 using Octet.Runtime.Tensors;
@@ -17,9 +18,11 @@ internal sealed class ContributedQuantizedTests
         byte[] y = Both(type, [Data(a, 2, 3, 4), sa, Zero(100), Data(b, 3, 1), sb, Zero(30), sy, Zero(64)]);
         for (int i = 0; i < y.Length; i++)
         {
-            int left = a[i] - 100, right = b[i / 4 % 3] - 30;
-            float steps = type == "QLinearAdd" ? left * (sa / sy) + right * (sb / sy) : left * right * (sa * sb / sy);
-            Assert.That(y[i], Is.EqualTo((byte)Math.Clamp(MathF.Round(steps, MidpointRounding.ToEven) + 64, 0, 255)));
+            int left = a[i], right = b[i / 4 % 3];
+            int expected = type == "QLinearAdd"
+                ? RequantizeReference.Quantize(RequantizeReference.Sum(left, sa / sy, right, sb / sy, RequantizeReference.SumConstant(sa / sy, 100, sb / sy, 30, 64)), 0, 0, 255)
+                : RequantizeReference.Quantize((left - 100) * (right - 30) * (sa * sb / sy), 64, 0, 255);
+            Assert.That(y[i], Is.EqualTo((byte)expected));
         }
     }
 

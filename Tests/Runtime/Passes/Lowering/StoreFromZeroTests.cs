@@ -35,6 +35,7 @@ internal sealed class StoreFromZeroTests
         Assert.That(layers, Has.Length.EqualTo(2));
         Assert.That((layers[0].Attributes.Int("lo"), layers[0].Attributes.Int("hi"), layers[0].Attributes.Int("y_zero_point")), Is.EqualTo((0L, 127L, 0L)));
         Assert.That(layers[1].Attributes.Int("x_zero_point"), Is.Zero);
+        if (residual) Assert.That((layers[1].Attributes.Int("sum_zero_point"), layers[1].Attributes.Int("sum_shift")), Is.EqualTo((0L, 128L)));
         Assert.That(layers[1].Attributes.Int(StoreFromZero.LargestData), Is.EqualTo(127));
         Assert.That(layers[1].Attributes.Int("y_zero_point"), Is.EqualTo(128), "what the graph returns stays as it is");
     }
