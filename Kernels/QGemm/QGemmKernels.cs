@@ -38,14 +38,9 @@ internal static unsafe class QGemmKernels
     public static QGemmKernel? SelectWords(int n, int k, CpuFeatures cpu) =>
         All.Where(kernel => kernel.Packing == QGemmPacking.Words && (kernel.Requires & ~cpu) == 0).MaxBy(kernel => Speed(kernel, n, k));
 
-    /// <summary>Relative speed of <paramref name="kernel"/> with so much of the weights proved; null: all.</summary>
-    public static float Speed(QGemmKernel kernel, int n, int k, QGemmProof? proof = null)
-    {
-        float throughput = kernel.Packing == QGemmPacking.Pairs && proof is { Groups: > 0 } p
-            ? p.Groups / (p.Fours / kernel.Throughput + p.Pairs / kernel.PairThroughput + p.Words / kernel.UnprovedThroughput)
-            : kernel.Throughput;
-        return throughput * Used(n, kernel.HasNarrow ? kernel.Nr / 2 : kernel.Nr) * Used(k, kernel.Kr);
-    }
+    /// <summary>Relative speed of <paramref name="kernel"/>, with all of the weights proved: throughput times the share of the padded tile that is real work.</summary>
+    public static float Speed(QGemmKernel kernel, int n, int k) =>
+        kernel.Throughput * Used(n, kernel.HasNarrow ? kernel.Nr / 2 : kernel.Nr) * Used(k, kernel.Kr);
 
     private static QGemmKernel? Fastest(int n, int k, CpuFeatures cpu, float bestSpeed, bool proved)
     {

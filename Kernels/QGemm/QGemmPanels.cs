@@ -10,6 +10,9 @@ internal readonly struct QGemmBlocking
     /// <summary>Half of a common L2 cache, shared by the piece's rows of A and the panel in use.</summary>
     private const int RowBudgetBytes = 192 << 10;
 
+    /// <summary>More rows would not make a panel's way into L1 cheaper.</summary>
+    private const int MostRows = 96;
+
     /// <summary>Addresses of one piece stay within a part of L1.</summary>
     private const int TableBudgetBytes = 16 << 10;
 
@@ -40,8 +43,10 @@ internal readonly struct QGemmBlocking
         int mr = w.Kernel.Mr;
         long rowBytes = Math.Max(1, (long)w.Sections * w.RowBytes);
         long byCache = RowBudgetBytes / rowBytes, byTable = TableBudgetBytes / (w.Sections * sizeof(long));
-        long tiles = Math.Clamp(Math.Min(byCache, byTable) / mr, 1, 16);
-        return (int)Math.Min(tiles * mr, Math.Max(1, rows));
+        long tiles = Math.Clamp(Math.Min(byCache, byTable) / mr, 1, MostRows / mr), most = tiles * mr;
+        if (rows <= most) return Math.Max(1, rows);
+        long pieces = (rows + most - 1) / most;   // as few as before, of equal size
+        return (int)(((rows + pieces - 1) / pieces + mr - 1) / mr * mr);
     }
 
     /// <summary>The cut for <paramref name="workers"/> threads; only the sizes of pieces depend on it, never a result.</summary>
@@ -85,8 +90,11 @@ internal unsafe struct QGemmScratch
 
     public QGemmScratch() { }
 
-    /// <summary>Tiles whose sums wait for the epilogue together: they stay in L1, and its constants are set up once.</summary>
-    public const int TilesPerEpilogue = 4;
+    /// <summary>Rows, about, whose sums wait for the epilogue together: they stay in L1, and its constants are set up once.</summary>
+    private const int RowsPerEpilogue = 32;
+
+    /// <summary>Tiles whose sums wait for the epilogue together.</summary>
+    public static int TilesPerEpilogue(int mr) => Math.Max(1, RowsPerEpilogue / mr);
 
     /// <summary>Carves <paramref name="scratch"/>, or only measures if it is null; returns the bytes used, a multiple of 64.</summary>
     public static long Carve(byte* scratch, QGemmWeights w, int rows, int copiedRows, out QGemmScratch result)
@@ -102,7 +110,7 @@ internal unsafe struct QGemmScratch
         int tiles = (rows + kernel.Mr - 1) / kernel.Mr;
         result = new QGemmScratch();
         bool split = w.TakesApart && copiedRows > 0;
-        result.C = (int*)Take((long)Math.Min(tiles, TilesPerEpilogue) * kernel.Mr * kernel.Nr * sizeof(int));
+        result.C = (int*)Take((long)Math.Min(tiles, TilesPerEpilogue(kernel.Mr)) * kernel.Mr * kernel.Nr * sizeof(int));
         result.Init = (int*)Take(kernel.Nr * sizeof(int));
         result.RowSums = (int*)Take(w.HasZeroPoints ? (long)rows * sizeof(int) : 0);
         result.Rows = (byte**)Take((long)tiles * w.Sections * kernel.Mr * sizeof(byte*) * (split ? 2 : 1));
@@ -157,7 +165,7 @@ internal unsafe struct QGemmPanels
         QGemmWeights w = Weights;
         QGemmKernel kernel = w.Kernel;
         QEpilogue epilogue = Epilogue;
-        int mr = kernel.Mr, nr = kernel.Nr, tiles = (rows + mr - 1) / mr;
+        int mr = kernel.Mr, nr = kernel.Nr, tiles = (rows + mr - 1) / mr, tilesPerEpilogue = QGemmScratch.TilesPerEpilogue(mr);
         int columnBytes = epilogue.ElementBytes, sumColumnBytes = epilogue.SumElementBytes;
         nint sumStride = (nint)epilogue.SumRowStride * sumColumnBytes;
         int share = rows / tiles, longer = rows - share * tiles;   // as in Tile
@@ -177,9 +185,9 @@ internal unsafe struct QGemmPanels
         bool finishes = kernel.Finishes && epilogue.Sum is null && !w.HasZeroPoints && epilogue.Output != QOutput.Int32;
         tile.Output = finishes ? epilogue.Output : QOutput.Int32;
         bool bytes = epilogue.Output == QOutput.UInt8;
-        tile.Low = bytes ? epilogue.Low - epilogue.ZeroPoint : epilogue.LowFloat;
-        tile.High = bytes ? epilogue.High - epilogue.ZeroPoint : epilogue.HighFloat;
-        tile.ZeroPoint = epilogue.ZeroPoint;
+        tile.Low = bytes ? epilogue.Low - epilogue.Origin : epilogue.LowFloat;
+        tile.High = bytes ? epilogue.High - epilogue.Origin : epilogue.HighFloat;
+        tile.ZeroPoint = epilogue.Origin;
         QEpilogueBlock block;
         block.C = scratch.C;
         block.CStride = nr;
@@ -221,12 +229,14 @@ internal unsafe struct QGemmPanels
             {
                 int firstOfBatch = row;
                 tile.C = scratch.C;
-                for (int end = Math.Min(t + QGemmScratch.TilesPerEpilogue, tiles); t < end; t++)
+                for (int end = Math.Min(t + tilesPerEpilogue, tiles); t < end;)
                 {
-                    int count = t < longer ? share + 1 : share;
-                    tile.RowCount = count;
+                    int count = t < longer ? share + 1 : share, alike = !kernel.Finishes ? 1 : (t < longer ? Math.Min(longer, end) : end) - t;
+                    (tile.RowCount, tile.Tiles) = (count, alike);
                     kernel.Run(&tile);
-                    tile.Rows += tableStride;
+                    t += alike;
+                    count *= alike;
+                    tile.Rows += alike * tableStride;
                     tile.C += count * nr;
                     if (tile.Outside != null) tile.Outside += count * 4;
                     row += count;

@@ -324,7 +324,7 @@ internal sealed unsafe class QGemmWeights
         QGemmProof proof = proved.Proof;
         for (int i = 1; i < groups.Length; i++) proof += groups[i].Proof;
         string share = string.Create(CultureInfo.InvariantCulture, $"{100 * proof.Share:F0} % of {proof.Groups} groups of weights cannot saturate 16 bits with activations up to {proof.LargestActivation}");
-        if (QGemmKernels.Speed(proved.Kernel, n, k, proof) > QGemmKernels.Speed(kernel, n, k))
+        if (groups.Average(g => g.ExpectedSpeed) > QGemmKernels.Speed(kernel, n, k))
         {
             proved.Reason = (proved.TakesApart ? $"activations are split at {proved.Width} of {proved.LargestActivation}, so that " : "") + share + (proof.Words > 0 ? ": those as bytes, the rest as words" : ": all as bytes") +
                 string.Create(CultureInfo.InvariantCulture, $", {100 * proof.FoursShare:F0} % by fours");
@@ -397,8 +397,29 @@ internal sealed unsafe class QGemmWeights
     /// <summary>Columns and depth below which taking rows apart costs more than it saves.</summary>
     private const int FewestColumnsApart = 40, SmallestDepthApart = 40;
 
-    /// <summary>Time of a listed group and of taking a group apart, in units of a group multiplied as fours.</summary>
-    private const double ListedCost = 2.2, ApartCost = 6;
+    /// <summary>
+    /// Time of a listed group, of taking a group apart (once for all columns), and of the branches that a row with listed groups mispredicts, in units of a group of one row and one
+    /// panel multiplied as fours.
+    /// </summary>
+    private const double ListedCost = 2, ApartCost = 6, BranchCost = 9;
+
+    /// <summary>What listed groups are expected to add to the time of one group, with a dense part up to <paramref name="width"/>.</summary>
+    private double ApartCosts(int width)
+    {
+        if (width >= LargestActivation) return 0;
+        double share = X86.QGemmWindow256.ExpectedShare(width), groups = Sections * Groups;
+        return ListedCost * share + ApartCost / Columns + BranchCost * (1 - Math.Pow(1 - share, groups)) / groups;
+    }
+
+    /// <summary>Speed that is to be expected, on the scale of <see cref="QGemmKernel.Throughput"/>.</summary>
+    private double ExpectedSpeed
+    {
+        get
+        {
+            double dense = Proof.Groups == 0 ? 1 : (Proof.Fours + Proof.Pairs * (double)Kernel.Throughput / Kernel.PairThroughput + Proof.Words * (double)Kernel.Throughput / Kernel.UnprovedThroughput) / Proof.Groups;
+            return QGemmKernels.Speed(Kernel, Columns, SectionLength) / (dense + ApartCosts(Width));
+        }
+    }
 
     /// <summary>The width with which sampled groups, and those that are expected outside, take least time.</summary>
     private int FastestWidth()
@@ -419,7 +440,7 @@ internal sealed unsafe class QGemmWeights
                     : Kernel.Throughput / Kernel.UnprovedThroughput;
             }
             cost /= (total + step - 1) / step;
-            if (width < LargestActivation) cost += ListedCost * X86.QGemmWindow256.ExpectedShare(width) + ApartCost / Columns;
+            cost += ApartCosts(width);
             if (cost < best) (best, fastest) = (cost, width);
         }
         return fastest;

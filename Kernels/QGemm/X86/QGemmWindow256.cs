@@ -47,10 +47,10 @@ internal static unsafe class QGemmWindow256
     /// <summary>c for rows with zero point <paramref name="zeroPoint"/>: a bell around it, or the half of one that begins at it.</summary>
     public static int Base(int zeroPoint, int width) => Math.Clamp(zeroPoint < 64 ? 0 : zeroPoint - width / 2, 0, byte.MaxValue - width);
 
-    /// <summary>Share of groups of 4 with a value outside a window of <paramref name="width"/>, if values are one half of a bell whose 4.2 standard deviations are 255.</summary>
+    /// <summary>Share of groups of 4 with a value outside a window of <paramref name="width"/>, if values are one half of a bell whose 3.6 standard deviations are 255.</summary>
     public static double ExpectedShare(int width)
     {
-        double x = 4.2 * width / 255, t = 1 / (1 + 0.33267 * x);
+        double x = 3.6 * width / 255, t = 1 / (1 + 0.33267 * x);
         double beyond = 2 * Math.Exp(-x * x / 2) / Math.Sqrt(2 * Math.PI) * t * (0.4361836 + t * (-0.1201676 + t * 0.937298));
         return 1 - Math.Pow(1 - beyond, 4);
     }
