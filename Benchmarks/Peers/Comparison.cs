@@ -27,9 +27,13 @@ internal sealed record Comparison(string Model, int Threads, int Rounds, double 
     /// <summary>Calls after which the JIT compiles a method again.</summary>
     private const int WarmUpCalls = 40;
 
-    private const int WarmUpPasses = 3;
+    /// <summary>Passes without a gain after which it is over, and passes at most.</summary>
+    private const int WarmUpPasses = 3, MostWarmUpPasses = 15;
 
-    private static readonly TimeSpan WarmUpTime = TimeSpan.FromMilliseconds(400);
+    /// <summary>A pass that is faster than this times the best counts as a gain.</summary>
+    private const double WarmUpGain = 0.97;
+
+    private static readonly TimeSpan WarmUpTime = TimeSpan.FromMilliseconds(300), WarmUpPause = TimeSpan.FromMilliseconds(150);
 
     /// <summary>Share of the calls that are faster than the fast one.</summary>
     private const double FastShare = 0.1;
@@ -124,15 +128,19 @@ internal sealed record Comparison(string Model, int Threads, int Rounds, double 
 
     /// <summary>
     /// Runs, and pauses, until the JIT has replaced what it first compiled quickly: it waits for a moment in which nothing new starts, and compiles on a thread of its own.
-    /// A peer in native code needs none of it.
+    /// That is over when passes no longer get faster. A peer in native code needs none of it.
     /// </summary>
     private static void WarmUp(Action run)
     {
-        for (int pass = 0; pass < WarmUpPasses; pass++)
+        double best = double.PositiveInfinity;
+        for (int pass = 0, since = 0; pass < MostWarmUpPasses && since < WarmUpPasses; pass++)
         {
+            double fastest = double.PositiveInfinity;
             long start = Stopwatch.GetTimestamp();
-            for (int calls = 0; calls < WarmUpCalls && (calls < 3 || Stopwatch.GetElapsedTime(start) < WarmUpTime); calls++) run();
-            Thread.Sleep(WarmUpTime);
+            for (int calls = 0; calls < WarmUpCalls && (calls < 3 || Stopwatch.GetElapsedTime(start) < WarmUpTime); calls++) fastest = Math.Min(fastest, Time(run, 1));
+            since = fastest < WarmUpGain * best ? 0 : since + 1;
+            best = Math.Min(best, fastest);
+            Thread.Sleep(WarmUpPause);
         }
     }
 

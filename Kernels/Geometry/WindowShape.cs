@@ -54,6 +54,9 @@ internal sealed record ConvShape(int Batch, int InChannels, int OutChannels, int
     public bool IsPointwise => Taps == 1 && D.Stride == 1 && H.Stride == 1 && W.Stride == 1
         && D.PadBegin + D.PadEnd + H.PadBegin + H.PadEnd + W.PadBegin + W.PadEnd == 0;
 
+    /// <summary>Every window is one unpadded pixel of an image; pixels may be strided.</summary>
+    public bool IsStridedPointwise => Taps == 1 && D.Input == 1 && D.Output == 1 && D.PadBegin + D.PadEnd + H.PadBegin + H.PadEnd + W.PadBegin + W.PadEnd == 0;
+
     /// <summary>Multiply-accumulates of the unpadded definition: <c>N · OD·OH·OW · O · (C/G) · taps</c>.</summary>
     public long MultiplyAccumulates => (long)Batch * OutputPixels * OutChannels * GroupInChannels * Taps;
 }

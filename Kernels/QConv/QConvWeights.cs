@@ -74,6 +74,8 @@ internal sealed record QConvMethod(QConvForm Form, QGemmKernel? Kernel, QDepthwi
     {
         if (shape.IsPointwise)
             return new(QConvForm.Pointwise, kernel, null, "a 1x1 window is a matrix product of channels-last pixels");
+        if (shape.IsStridedPointwise)
+            return new(QConvForm.Pointwise, kernel, null, "a strided 1x1 window is a matrix product of some of the channels-last pixels");
         if (kernel.Packing != QGemmPacking.Words && shape.GroupInChannels % kernel.Kr == 0)
             return new(QConvForm.Indirect, kernel, null, $"{shape.GroupInChannels} channels are whole groups of {kernel.Kr}: taps are read in place");
         string why = kernel.Packing == QGemmPacking.Words ? "the kernel reads words" : $"{shape.GroupInChannels} channels are no multiple of {kernel.Kr}";
@@ -126,7 +128,7 @@ internal sealed unsafe class QConvWeights
         shape.InChannels == InChannels && shape.OutChannels == OutChannels && Kernel == (shape.D.Kernel, shape.H.Kernel, shape.W.Kernel)
         && (Depthwise is not null ? shape.IsDepthwise && QDepthwiseWeights.FoldOf(Depthwise.Kernel, shape) == Depthwise.Fold
             : Winograd is not null ? QWinogradPlan.Refuse(shape).Length == 0
-            : shape.Groups == Groups.Length && !shape.IsDepthwise && (Method.Form == QConvForm.Pointwise) == shape.IsPointwise
+            : shape.Groups == Groups.Length && !shape.IsDepthwise && (Method.Form == QConvForm.Pointwise) == (shape.IsPointwise || shape.IsStridedPointwise)
                 && (Method.Form != QConvForm.PaddedRuns || shape.W.Dilation == 1));
 
     /// <summary>Chooses a method and packs signed weights.</summary>

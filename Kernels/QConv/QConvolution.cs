@@ -15,7 +15,7 @@ namespace Octet.Kernels.QConv;
 /// Immutable; any number of threads may run it at once, each with its own scratch space. Output pixels are the rows of a matrix
 /// product whose A is given by addresses, so every form below runs the same tiles:
 /// <code>
-///   Pointwise   row address = x + pixel·C
+///   Pointwise   row address = x + pixel·C (of every stride-th pixel)
 ///   Indirect    row address per tap = the tap's pixel in x, or a row of zero points outside the image
 ///   Padded      row address per tap = fixed offset from the window's corner in a padded copy (bytes, or words for word kernels)
 ///   Winograd    row address = transformed tile, one product per position
@@ -168,10 +168,13 @@ internal sealed unsafe class QConvolution
                     _winograd!.Run(xPointer, sumPointer, yPointer, (nint)_outputStride * Epilogue.ElementBytes, work, p);
                     break;
                 case QConvForm.Pointwise:
+                    QGemmRows layout = Shape.IsPointwise
+                        ? QGemmRows.Evenly(Shape.InChannels)
+                        : QGemmRows.Lines((nint)Shape.W.Stride * Shape.InChannels, Shape.W.Output, (nint)Shape.H.Stride * Shape.W.Input * Shape.InChannels, Shape.H.Output, (nint)Shape.InputPixels * Shape.InChannels);
                     for (int g = 0; g < Shape.Groups; g++)
                     {
                         int offset = g * Shape.GroupInChannels;
-                        QGemmDriver.Run(Panels(g, sumPointer, yPointer), xPointer + offset, (int)xBytes - offset, false, Shape.InChannels, Rows, scratchPointer, p);
+                        QGemmDriver.Run(Panels(g, sumPointer, yPointer), xPointer + offset, (int)xBytes - offset, false, layout, Rows, scratchPointer, p);
                     }
                     break;
                 default:
@@ -235,6 +238,7 @@ internal sealed unsafe class QConvolution
 
         public static int Rows(int lineBytes) => Math.Max(1, SmallestPieceBytes / Math.Max(1, lineBytes));
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public readonly void Run(int piece, int worker)
         {
             ConvShape shape = Owner.Shape;
@@ -280,6 +284,7 @@ internal sealed unsafe class QConvolution
         public int ScratchRows;
         public long WorkerBytes;
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public readonly void Run(int piece, int worker)
         {
             int group = piece / Blocking.Pieces;
@@ -294,6 +299,7 @@ internal sealed unsafe class QConvolution
             Owner.Panels(group, Sum, Y).Run(firstRow, rows, firstPanel, lastPanel, scratch);
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void FindCorners(int group, int firstRow, int rows, QGemmWeights w, byte** table)
         {
             ConvShape shape = Owner.Shape;
@@ -321,6 +327,7 @@ internal sealed unsafe class QConvolution
             }
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void FindTaps(int group, int firstRow, int rows, QGemmWeights w, byte** table)
         {
             ConvShape shape = Owner.Shape;

@@ -1,9 +1,37 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Octet.Kernels.QGemm.X86;
 using Octet.Kernels.Requantize;
 using Octet.Kernels.Threading;
 
 namespace Octet.Kernels.QGemm;
+
+/// <summary>Where the rows of A lie: evenly apart, or in lines as the pixels of strided images do.</summary>
+internal readonly struct QGemmRows
+{
+    private readonly nint _stride, _lineStride, _imageStride;
+    private readonly int _lineRows, _imageLines;
+
+    private QGemmRows(nint stride, int lineRows, nint lineStride, int imageLines, nint imageStride) =>
+        (_stride, _lineRows, _lineStride, _imageLines, _imageStride) = (stride, lineRows, lineStride, imageLines, imageStride);
+
+    /// <summary>Rows <paramref name="stride"/> bytes apart.</summary>
+    public static QGemmRows Evenly(nint stride) => new(stride, 0, 0, 0, 0);
+
+    /// <summary>Images of <paramref name="imageLines"/> lines of <paramref name="lineRows"/> rows each.</summary>
+    public static QGemmRows Lines(nint stride, int lineRows, nint lineStride, int imageLines, nint imageStride) => new(stride, lineRows, lineStride, imageLines, imageStride);
+
+    /// <summary>Whether rows of <paramref name="length"/> bytes follow each other without a gap.</summary>
+    public bool IsDense(int length) => _lineRows == 0 && _stride == length;
+
+    /// <summary>Bytes from the first row to <paramref name="row"/>.</summary>
+    public nint Offset(int row)
+    {
+        if (_lineRows == 0) return row * _stride;
+        int line = row / _lineRows, image = line / _imageLines;
+        return image * _imageStride + (line - image * _imageLines) * _lineStride + (row - line * _lineRows) * _stride;
+    }
+}
 
 /// <summary><c>y = epilogue(Σₖ (a[m,k] − za)·(b[k,n] − zb[n]))</c> with a packed constant B. Start reading here.</summary>
 /// <remarks>
@@ -75,12 +103,12 @@ internal static unsafe class QGemmDriver
                 YStride = (nint)ldy * e.ElementBytes,
                 Sum = sumPointer,
             };
-            Run(panels, aPointer, a.Length, signed, lda, m, scratchPointer, p);
+            Run(panels, aPointer, a.Length, signed, QGemmRows.Evenly(lda), m, scratchPointer, p);
         }
     }
 
     /// <summary>The product without checks; a 1×1 convolution calls it once per group.</summary>
-    internal static void Run(in QGemmPanels panels, byte* a, int length, bool signed, int lda, int m, byte* scratch, Parallelism p)
+    internal static void Run(in QGemmPanels panels, byte* a, int length, bool signed, QGemmRows layout, int m, byte* scratch, Parallelism p)
     {
         QGemmWeights w = panels.Weights;
         int rows = QGemmBlocking.LargestRowsPerPiece(m, w);
@@ -89,9 +117,9 @@ internal static unsafe class QGemmDriver
             Panels = panels,
             Blocking = QGemmBlocking.Choose(m, w, p.MaxWorkers),
             A = a,
-            Lda = lda,
+            Layout = layout,
             M = m,
-            InPlaceRows = w.Kernel.Packing == QGemmPacking.Words || signed || w.TakesApart ? 0 : InPlaceRows(length, lda, m, w.RowBytes),
+            LastInPlace = w.Kernel.Packing == QGemmPacking.Words || signed || w.TakesApart ? null : a + length - w.RowBytes,
             Signed = signed,
             Scratch = (byte*)(((nint)scratch + Alignment - 1) & -Alignment),
             ScratchRows = rows,
@@ -99,14 +127,6 @@ internal static unsafe class QGemmDriver
         };
         work.WorkerBytes = QGemmScratch.Carve(null, w, rows, work.ScratchCopies, out _);
         p.For(ref work, work.Blocking.Pieces);
-    }
-
-    /// <summary>Leading rows whose last whole group ends inside A.</summary>
-    private static int InPlaceRows(int length, int lda, int m, int rowBytes)
-    {
-        if (rowBytes == 0) return m;
-        if (length < rowBytes) return 0;
-        return (int)Math.Min(m, lda == 0 ? m : (long)(length - rowBytes) / lda + 1);
     }
 
     /// <summary>Rows of a piece that may have to be copied.</summary>
@@ -118,15 +138,18 @@ internal static unsafe class QGemmDriver
         public QGemmPanels Panels;
         public QGemmBlocking Blocking;
         public byte* A;
-        public nint Lda;
+        public QGemmRows Layout;
         public int M;
-        public int InPlaceRows;
+
+        /// <summary>Last address at which a whole row can be read; null if rows are read in no place.</summary>
+        public byte* LastInPlace;
         public bool Signed;
         public byte* Scratch;
         public long WorkerBytes;
         public int ScratchRows;
         public int ScratchCopies;
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Run(int piece, int worker)
         {
             QGemmWeights w = Panels.Weights;
@@ -145,14 +168,21 @@ internal static unsafe class QGemmDriver
             }
             scratch.Outside = null;
             byte* copy = scratch.Copies;
+            bool atOnce = LastInPlace == null && Layout.IsDense(w.Depth) && w.Groups * w.Kernel.Kr == w.Depth;
+            if (atOnce) QGemmCopy.Row(A + Layout.Offset(firstRow), copy, rows * w.Depth, rows * w.Depth, Signed ? (byte)0x80 : (byte)0, w.Kernel.Packing);
             for (int t = 0; t < tiles; t++)
             {
                 QGemmPanels.Tile(rows, mr, t, out int first, out int count);
                 for (int r = 0; r < count; r++)
                 {
-                    int row = firstRow + first + r;
-                    byte* source = A + row * Lda;
-                    if (row >= InPlaceRows)
+                    if (atOnce)
+                    {
+                        scratch.Rows[t * mr + r] = copy;
+                        copy += w.RowBytes;
+                        continue;
+                    }
+                    byte* source = A + Layout.Offset(firstRow + first + r);
+                    if (source > LastInPlace)
                     {
                         QGemmCopy.Row(source, copy, w.Depth, w.Groups * w.Kernel.Kr, Signed ? (byte)0x80 : (byte)0, w.Kernel.Packing);
                         source = copy;
@@ -165,6 +195,7 @@ internal static unsafe class QGemmDriver
         }
 
         /// <summary>Rows as a dense part and listed groups, or as two dense parts where these would be too many.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void TakeApart(int firstRow, int rows, QGemmWeights w, ref QGemmScratch scratch)
         {
             int mr = w.Kernel.Mr, tiles = (rows + mr - 1) / mr;
@@ -178,7 +209,7 @@ internal static unsafe class QGemmDriver
                 for (int r = 0; r < count && fits; r++)
                 {
                     byte* copy = scratch.Copies + (nint)(first + r) * w.RowBytes;
-                    fits = QGemmWindow256.Row(A + (firstRow + first + r) * Lda, w.Depth, flip, scratch.Base, w.Width, copy, scratch, scratch.Outside + (first + r) * 4, ref lists);
+                    fits = QGemmWindow256.Row(A + Layout.Offset(firstRow + first + r), w.Depth, flip, scratch.Base, w.Width, copy, scratch, scratch.Outside + (first + r) * 4, ref lists);
                     scratch.Rows[t * mr + r] = copy;
                 }
             }
@@ -193,7 +224,7 @@ internal static unsafe class QGemmDriver
                 for (int r = 0; r < count; r++)
                 {
                     byte* lower = scratch.Copies + (nint)(first + r) * 2 * w.RowBytes, upper = lower + w.RowBytes;
-                    QGemmWindow256.Halves(A + (firstRow + first + r) * Lda, w.Depth, w.RowBytes, flip, lower, upper);
+                    QGemmWindow256.Halves(A + Layout.Offset(firstRow + first + r), w.Depth, w.RowBytes, flip, lower, upper);
                     scratch.Rows[2 * t * mr + r] = lower;
                     scratch.Rows[(2 * t + 1) * mr + r] = upper;
                 }

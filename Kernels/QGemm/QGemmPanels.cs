@@ -160,6 +160,7 @@ internal unsafe struct QGemmPanels
     }
 
     /// <summary>Computes rows <paramref name="firstRow"/> … of panels <paramref name="firstPanel"/> …, whose addresses are in <c>scratch.Rows</c>, tile after tile.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public readonly void Run(int firstRow, int rows, int firstPanel, int lastPanel, in QGemmScratch scratch)
     {
         QGemmWeights w = Weights;
@@ -252,6 +253,7 @@ internal unsafe struct QGemmPanels
     }
 
     /// <summary><c>init[n] = bias[n] − za·Σₖ(b[k,n] − zb[n])</c>, modulo 2³².</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void Start(int column, int za, int* init)
     {
         int* bias = Epilogue.BiasPointer + Channel + column, sums = Weights.ColumnSums + column;
@@ -262,6 +264,7 @@ internal unsafe struct QGemmPanels
     }
 
     /// <summary>Σ a over the depth of every row.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void SumRows(int rows, in QGemmScratch scratch)
     {
         QGemmWeights w = Weights;
@@ -285,6 +288,7 @@ internal unsafe struct QGemmPanels
     }
 
     /// <summary><c>c[r,n] −= zb[n]·Σₖ a[r,k]</c>, modulo 2³².</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void SubtractRowTerm(int* c, int* rowSums, int rows, int column)
     {
         int* zeroPoints = Weights.ZeroPoints + column;

@@ -141,34 +141,50 @@ internal sealed unsafe class QGemmWeights
     /// <exception cref="ArgumentException">A length does not fit.</exception>
     public void Fill(ReadOnlySpan<byte> b, bool transposed, bool signed, ReadOnlySpan<int> zeroPoints)
     {
-        int k = SectionLength, n = Columns, shift = signed ? 0 : -128;
+        int k = SectionLength, n = Columns;
         if (b.Length < (long)k * n) throw new ArgumentException($"B has {b.Length} elements, needs {(long)k * n}", nameof(b));
         if (zeroPoints.Length > 1 && zeroPoints.Length != n) throw new ArgumentException($"{zeroPoints.Length} zero points for {n} columns; there are none, 1 or one per column", nameof(zeroPoints));
-        byte flip = signed ? (byte)0 : (byte)0x80;
+        // Words have room for unsigned bytes and for the difference from a zero point, so that no row sums of A are needed.
+        bool inWords = Kernel.Packing == QGemmPacking.Words && !zeroPoints.ContainsAnyExceptInRange(-LargestWordZeroPoint, LargestWordZeroPoint);
+        byte flip = signed || inWords ? (byte)0 : (byte)0x80;
         int nr = Kernel.Nr;
         fixed (byte* source = b)
+        fixed (int* zeros = zeroPoints)
         {
             for (int panel = 0; panel < Panels; panel++)
             {
                 int first = panel * nr, count = Math.Min(nr, n - first);
                 byte* packed = Panel(panel);
                 int* sums = ColumnSums + first;
-                if (transposed) FillColumns(source + (long)first * k, packed, sums, count, flip);
+                if (inWords)
+                {
+                    int zeroStep = zeroPoints.Length > 1 ? 1 : 0;
+                    int* zero = zeroPoints.Length == 0 ? null : zeros + first * zeroStep;
+                    if (transposed) QGemmFill.Columns(source + (long)first * k, k, (short*)packed, nr, sums, count, signed, zero, zeroStep);
+                    else QGemmFill.Rows(source + first, n, k, (short*)packed, nr, sums, count, signed, zero, zeroStep);
+                }
+                else if (transposed) FillColumns(source + (long)first * k, packed, sums, count, flip);
                 else FillRows(source + first, packed, sums, count, flip);
             }
         }
-        Span<int> zeros = _zeroPoints!.Span<int>(0, n);
+        HasZeroPoints = false;
+        if (inWords) return;
+        int shift = signed ? 0 : -128;
+        Span<int> shifted = _zeroPoints!.Span<int>(0, n);
         int* columnSums = ColumnSums;
         bool any = false;
         for (int i = 0; i < n; i++)
         {
             int zero = (zeroPoints.Length == 0 ? 0 : zeroPoints[zeroPoints.Length == 1 ? 0 : i]) + shift;
-            zeros[i] = zero;
+            shifted[i] = zero;
             any |= zero != 0;
             columnSums[i] = unchecked(columnSums[i] - k * zero);
         }
         HasZeroPoints = any;
     }
+
+    /// <summary>Zero points up to this size leave differences small enough for words: 255·(255 + 1024)·2 is below 2³¹.</summary>
+    private const int LargestWordZeroPoint = 1024;
 
     /// <summary>One panel of a B whose columns are contiguous: <c>from[n·K + k]</c>.</summary>
     private void FillColumns(byte* from, byte* packed, int* sums, int count, byte flip)
@@ -246,15 +262,16 @@ internal sealed unsafe class QGemmWeights
     /// <param name="zeroPoints">Empty (all 0), 1 or N; any int32 (arithmetic is modulo 2³²).</param>
     /// <param name="kernel">The kernel that will read it.</param>
     /// <param name="largestActivation">Largest value of unsigned A, in [0, 255]; a smaller one proves more pairs.</param>
+    /// <param name="width">Largest value of the dense part of A for a kernel that takes rows apart, in [128, 255]; 0: the fastest.</param>
     /// <exception cref="ArgumentException">A length does not fit.</exception>
-    public static QGemmWeights Pack(ReadOnlySpan<sbyte> b, int k, int n, bool transposed, ReadOnlySpan<int> zeroPoints, QGemmKernel kernel, int largestActivation = byte.MaxValue)
+    public static QGemmWeights Pack(ReadOnlySpan<sbyte> b, int k, int n, bool transposed, ReadOnlySpan<int> zeroPoints, QGemmKernel kernel, int largestActivation = byte.MaxValue, int width = 0)
     {
         fixed (sbyte* source = b)
-            return PackMatrix((byte*)source, b.Length, 0, k, n, transposed, zeroPoints, kernel, null, largestActivation);
+            return PackMatrix((byte*)source, b.Length, 0, k, n, transposed, zeroPoints, kernel, null, largestActivation, width);
     }
 
     /// <summary>Packs unsigned weights: b − 128 with the zero points shifted alike.</summary>
-    /// <inheritdoc cref="Pack(ReadOnlySpan{sbyte}, int, int, bool, ReadOnlySpan{int}, QGemmKernel, int)"/>
+    /// <inheritdoc cref="Pack(ReadOnlySpan{sbyte}, int, int, bool, ReadOnlySpan{int}, QGemmKernel, int, int)"/>
     public static QGemmWeights Pack(ReadOnlySpan<byte> b, int k, int n, bool transposed, ReadOnlySpan<int> zeroPoints, QGemmKernel kernel, int largestActivation = byte.MaxValue)
     {
         fixed (byte* source = b)
@@ -285,7 +302,7 @@ internal sealed unsafe class QGemmWeights
     }
 
     private static QGemmWeights PackMatrix(byte* source, int length, byte flip, int k, int n, bool transposed, ReadOnlySpan<int> zeroPoints,
-        QGemmKernel kernel, QGemmKernel? ifProved, int largestActivation)
+        QGemmKernel kernel, QGemmKernel? ifProved, int largestActivation, int width = 0)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(k);
         ArgumentOutOfRangeException.ThrowIfNegative(n);
@@ -299,7 +316,7 @@ internal sealed unsafe class QGemmWeights
             QGemmWeights proved = Pack(source, flip, n, columnStride, sections: 1, sectionLength: k, offsets, zeroPoints, ifProved, largestActivation, mayTakeApart: true);
             if (IsFaster([proved], kernel, out refused)) return proved;
         }
-        QGemmWeights weights = Pack(source, flip, n, columnStride, sections: 1, sectionLength: k, offsets, zeroPoints, kernel, largestActivation, mayTakeApart: true);
+        QGemmWeights weights = Pack(source, flip, n, columnStride, sections: 1, sectionLength: k, offsets, zeroPoints, kernel, largestActivation, mayTakeApart: true, width);
         weights.Reason = refused;
         return weights;
     }
@@ -347,8 +364,9 @@ internal sealed unsafe class QGemmWeights
     /// <param name="kernel">The kernel that will read it.</param>
     /// <param name="largestActivation">Largest value of A.</param>
     /// <param name="mayTakeApart">The driver can take rows of A apart.</param>
+    /// <param name="width">Largest value of the dense part of A; 0: the fastest.</param>
     internal static QGemmWeights Pack(byte* source, byte flip, int columns, int columnStride, int sections, int sectionLength,
-        ReadOnlySpan<int> offsets, ReadOnlySpan<int> zeroPoints, QGemmKernel kernel, int largestActivation = byte.MaxValue, bool mayTakeApart = false)
+        ReadOnlySpan<int> offsets, ReadOnlySpan<int> zeroPoints, QGemmKernel kernel, int largestActivation = byte.MaxValue, bool mayTakeApart = false, int width = 0)
     {
         if (largestActivation is < 0 or > byte.MaxValue)
             throw new ArgumentOutOfRangeException(nameof(largestActivation), $"largest activation {largestActivation} is outside [0, 255]");
@@ -382,7 +400,7 @@ internal sealed unsafe class QGemmWeights
         }
         if (kernel.Packing == QGemmPacking.Pairs)
         {
-            if (mayTakeApart && !weights.HasZeroPoints) weights.Width = weights.FastestWidth();
+            if (mayTakeApart && !weights.HasZeroPoints) weights.Width = width == 0 ? weights.FastestWidth() : width;
             weights.Prove();
         }
         return weights;

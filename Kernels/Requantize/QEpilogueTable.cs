@@ -17,6 +17,7 @@ internal readonly struct No : ISwitch { public static bool On => false; }
 internal static unsafe class QEpilogueTable
 {
     /// <summary>Replaces the bytes of the block, just stored and still in L1, by their table entries.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Apply(byte* table, QEpilogueBlock* block)
     {
         for (nint r = 0; r < block->Rows; r++)

@@ -131,6 +131,7 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
         public byte* Scratch;
         public int PanelPieces;
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public readonly void Run(int piece, int worker)
         {
             QWinogradPlan<TTile> o = Owner;
@@ -191,6 +192,7 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
     }
 
     /// <summary><c>M[position] = V[position]·U[position]</c> for some tiles and one panel.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Multiply(byte* data, byte* weights, byte* products, int tiles, byte** rows)
     {
         QGemmKernel kernel = _weights.Kernel;
@@ -248,6 +250,7 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
     }
 
     /// <summary>Hands runs of neighbouring output pixels to the epilogue.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Store(int* results, int firstTile, int tiles, int panel, byte* sum, byte* y, nint yStride)
     {
         ConvShape shape = _owner.Shape;

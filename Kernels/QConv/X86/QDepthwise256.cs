@@ -71,12 +71,9 @@ internal static unsafe class QDepthwise256<TStep> where TStep : struct, IDepthwi
     public static void Run(QDepthwiseRun* run)
     {
         int groupBytes = Block * TStep.Taps * TStep.WeightBytes;
-        Vector256<float> low = Vector256.Create(run->Low), high = Vector256.Create(run->High);
-        Vector256<short> zeroPoint = Vector256.Create((short)run->ZeroPoint);
-        float* m = run->Multipliers;
         byte* y = run->Y;
-        nint offset = 0;
-        for (nint pixel = run->Pixels; pixel > 0; pixel--, y += run->YStride, offset += run->Step)
+        nint offset = 0, pixel = run->Pixels, step = run->Step;
+        for (; pixel > 0; pixel--, y += run->YStride, offset += step)
         {
             Vector256<int> s0 = Vector256.Load(run->Init), s1 = Vector256.Load(run->Init + 8);
             Vector256<int> s2 = Vector256.Load(run->Init + 16), s3 = Vector256.Load(run->Init + 24);
@@ -85,7 +82,7 @@ internal static unsafe class QDepthwise256<TStep> where TStep : struct, IDepthwi
             for (nint group = run->Groups; group > 0; group--, taps += TStep.Taps, weights += groupBytes)
                 TStep.Step(taps, offset, weights, ref s0, ref s1, ref s2, ref s3);
 
-            if (m == null)
+            if (run->Multipliers == null)
             {
                 Vector256<int> c0 = Avx2.Permute2x128(s0, s1, 0x20), c1 = Avx2.Permute2x128(s2, s3, 0x20);
                 Vector256<int> c2 = Avx2.Permute2x128(s0, s1, 0x31), c3 = Avx2.Permute2x128(s2, s3, 0x31);
@@ -96,19 +93,27 @@ internal static unsafe class QDepthwise256<TStep> where TStep : struct, IDepthwi
                 Store(c3, to + 24, run->Channels - 24);
                 continue;
             }
-
-            Vector256<int> q0 = Round(s0, m, low, high), q1 = Round(s1, m + 8, low, high);
-            Vector256<int> q2 = Round(s2, m + 16, low, high), q3 = Round(s3, m + 24, low, high);
-            Vector256<short> w0 = Avx2.PackSignedSaturate(q0, q1) + zeroPoint, w1 = Avx2.PackSignedSaturate(q2, q3) + zeroPoint;
-            Vector256<byte> bytes = Avx2.PackUnsignedSaturate(w0, w1);
+            Vector256<byte> bytes = Finish(run, s0, s1, s2, s3);
             if (run->Channels == Block) bytes.Store(y);
             else StorePart(bytes, y, run->Channels);
         }
     }
 
+    /// <summary>Requantizes, with the lower clamp last: every step is monotonic and both packs saturate, see <see cref="QGemm.X86.QGemmFinish256"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<int> Round(Vector256<int> sum, float* multipliers, Vector256<float> low, Vector256<float> high) =>
-        Avx.ConvertToVector256Int32(Avx.Min(Avx.Max(Avx.ConvertToVector256Single(sum) * Vector256.Load(multipliers), low), high));
+    private static Vector256<byte> Finish(QDepthwiseRun* run, Vector256<int> s0, Vector256<int> s1, Vector256<int> s2, Vector256<int> s3)
+    {
+        float* m = run->Multipliers;
+        Vector256<float> high = Vector256.Create(run->High);
+        Vector256<short> zeroPoint = Vector256.Create((short)run->ZeroPoint);
+        Vector256<short> w0 = Avx2.PackSignedSaturate(Round(s0, m, high), Round(s1, m + 8, high)) + zeroPoint;
+        Vector256<short> w1 = Avx2.PackSignedSaturate(Round(s2, m + 16, high), Round(s3, m + 24, high)) + zeroPoint;
+        return Avx2.Max(Avx2.PackUnsignedSaturate(w0, w1), Vector256.Create((byte)(run->Low + run->ZeroPoint)));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> Round(Vector256<int> sum, float* multipliers, Vector256<float> high) =>
+        Avx.ConvertToVector256Int32(Avx.Min(Avx.ConvertToVector256Single(sum) * Vector256.Load(multipliers), high));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Store(Vector256<int> sums, int* to, int room)

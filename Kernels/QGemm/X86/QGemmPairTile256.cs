@@ -47,6 +47,15 @@ internal static unsafe class QGemmPairTile256
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<int> Broadcast(byte* a) => Vector256.Create(*(int*)a);
 
+    /// <summary>Asks for weights of a product with one row, which memory alone slows down: hardware does not fetch ahead beyond a page.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Ahead(byte* b, int bytes)
+    {
+        const int distance = 2048;
+        Sse.Prefetch0(b + distance);
+        if (bytes > 64) Sse.Prefetch0(b + distance + 64);
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Run<TRows, TWide>(QGemmTile* tile) where TRows : struct, IRowCount where TWide : struct, ISwitch
     {
@@ -70,6 +79,7 @@ internal static unsafe class QGemmPairTile256
                 for (plan += 3; plan < fours; plan += 2, b += Nr * 8)
                 {
                     nint k = plan[0], l = plan[1];
+                    if (TRows.Value == 1) Ahead(b, 128);
                     Vector256<int> b0 = Vector256.Load((int*)b), b1 = TWide.On ? Vector256.Load((int*)b + 8) : b0;
                     Vector256<int> b2 = Vector256.Load((int*)b + Nr), b3 = TWide.On ? Vector256.Load((int*)b + Nr + 8) : b2;
                     Vector256<int> a = Broadcast(a0 + k), next = Broadcast(a0 + l);
@@ -93,6 +103,7 @@ internal static unsafe class QGemmPairTile256
                 for (; plan < pairs; plan++, b += Nr * 4)
                 {
                     nint k = *plan;
+                    if (TRows.Value == 1) Ahead(b, 64);
                     Vector256<int> b0 = Vector256.Load((int*)b), b1 = TWide.On ? Vector256.Load((int*)b + 8) : b0;
                     Vector256<int> a = Broadcast(a0 + k);
                     c00 = Avx2.Add(c00, Pairs(a, b0, ones));
@@ -113,6 +124,7 @@ internal static unsafe class QGemmPairTile256
                 for (; plan < words; plan++, b += Nr * 8)
                 {
                     nint k = *plan;
+                    if (TRows.Value == 1) Ahead(b, 128);
                     Vector256<short> lower = Vector256.Create((short)0x00FF);
                     Vector256<int> b0 = Vector256.Load((int*)b), b1 = TWide.On ? Vector256.Load((int*)b + 8) : b0;
                     Vector256<int> b2 = Vector256.Load((int*)b + Nr), b3 = TWide.On ? Vector256.Load((int*)b + Nr + 8) : b2;
