@@ -10,7 +10,7 @@ internal static class OnnxRuntimePeer
 
     /// <summary>Runs a model on one thread.</summary>
     /// <param name="path">The model file.</param>
-    /// <param name="inputs">Inputs by name: float32, int64, int32, uint8, int8 or bool.</param>
+    /// <param name="inputs">Inputs by name: any type but bfloat16 and those that are stored only.</param>
     /// <param name="exact">Whether the mode is on in which integer products do not saturate at 16 bits.</param>
     public static IReadOnlyDictionary<string, Tensor> Run(string path, IReadOnlyDictionary<string, Tensor> inputs, bool exact = false)
     {
@@ -57,8 +57,21 @@ internal static class OnnxRuntimePeer
             DataType.Int8 => OrtValue.CreateTensorValueFromMemory(tensor.Span<sbyte>().ToArray(), shape),
             DataType.Float16 => OrtValue.CreateTensorValueFromMemory(System.Runtime.InteropServices.MemoryMarshal.Cast<Half, Float16>(tensor.Span<Half>()).ToArray(), shape),
             DataType.Bool => OrtValue.CreateTensorValueFromMemory(tensor.Span<bool>().ToArray(), shape),
+            DataType.Float64 => OrtValue.CreateTensorValueFromMemory(tensor.Span<double>().ToArray(), shape),
+            DataType.Int16 => OrtValue.CreateTensorValueFromMemory(tensor.Span<short>().ToArray(), shape),
+            DataType.UInt16 => OrtValue.CreateTensorValueFromMemory(tensor.Span<ushort>().ToArray(), shape),
+            DataType.UInt32 => OrtValue.CreateTensorValueFromMemory(tensor.Span<uint>().ToArray(), shape),
+            DataType.UInt64 => OrtValue.CreateTensorValueFromMemory(tensor.Span<ulong>().ToArray(), shape),
+            DataType.String => Texts(tensor, shape),
             _ => throw new NotSupportedException($"{tensor.Type.Name()} as an input of the oracle"),
         };
+    }
+
+    private static OrtValue Texts(Tensor tensor, long[] shape)
+    {
+        OrtValue value = OrtValue.CreateTensorWithEmptyStrings(OrtAllocator.DefaultInstance, shape);
+        for (int i = 0; i < tensor.Length; i++) value.StringTensorSetElementAt(tensor.Strings[i].AsSpan(), i);
+        return value;
     }
 
     private static Tensor FromOrt(OrtValue value)
@@ -74,6 +87,12 @@ internal static class OnnxRuntimePeer
             Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.Int8 => Tensor.Create(value.GetTensorDataAsSpan<sbyte>().ToArray(), shape),
             Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.Float16 => Tensor.Create(System.Runtime.InteropServices.MemoryMarshal.Cast<Float16, Half>(value.GetTensorDataAsSpan<Float16>()).ToArray(), shape),
             Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.Bool => Tensor.Create(value.GetTensorDataAsSpan<bool>().ToArray(), shape),
+            Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.Double => Tensor.Create(value.GetTensorDataAsSpan<double>().ToArray(), shape),
+            Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.Int16 => Tensor.Create(value.GetTensorDataAsSpan<short>().ToArray(), shape),
+            Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.UInt16 => Tensor.Create(value.GetTensorDataAsSpan<ushort>().ToArray(), shape),
+            Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.UInt32 => Tensor.Create(value.GetTensorDataAsSpan<uint>().ToArray(), shape),
+            Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.UInt64 => Tensor.Create(value.GetTensorDataAsSpan<ulong>().ToArray(), shape),
+            Microsoft.ML.OnnxRuntime.Tensors.TensorElementType.String => new Tensor(value.GetStringTensorAsArray(), shape),
             _ => throw new NotSupportedException($"{info.ElementDataType} from the oracle"),
         };
     }

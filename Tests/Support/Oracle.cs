@@ -41,6 +41,11 @@ internal static class Oracle
     private static void Equal(Tensor actual, Tensor expected, float bound, string what)
     {
         Assert.That(actual.ToString(), Is.EqualTo(expected.ToString()), what);
+        if (actual.Type == DataType.String)
+        {
+            Assert.That(actual.Strings.ToArray(), Is.EqualTo(expected.Strings.ToArray()), what);
+            return;
+        }
         if (!actual.Type.IsFloat())
         {
             Assert.That(actual.ToInt64Array(), Is.EqualTo(expected.ToInt64Array()), what);

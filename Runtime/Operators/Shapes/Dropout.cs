@@ -4,7 +4,7 @@ using Octet.Runtime.Tensors;
 namespace Octet.Runtime.Operators;
 
 /// <summary>
-/// <c>Dropout</c>. At inference <c>y = x</c> and the mask, where wanted, is all true. In training mode (input 2, since version 12) each element is kept
+/// <c>Dropout</c>. At inference <c>y = x</c> and the mask, where wanted, is all true (before version 12, which left it open, all false). In training mode (input 2, since version 12) each element is kept
 /// with probability 1 − ratio (input 1, default ½) and then divided by it.
 /// </summary>
 internal sealed class Dropout : Operator
@@ -33,10 +33,10 @@ internal sealed class Dropout : Operator
         }
         if (c.Has(2)) c.Expect(2, DataType.Bool);
         bool fixedInference = c.Opset < 12 || !c.Has(2) || c.Constant(2)?.Span<bool>()[0] == false;
-        return fixedInference && !c.Wants(1) ? new ViewStep() : ElementTypes.Real(c, c.Element(0), new Visitor(fixedInference, RandomNumbers.Seed(c), c.OutputCount > 1 && c.Wants(1) ? c.OutputElement(1) : DataType.Bool));
+        return fixedInference && !c.Wants(1) ? new ViewStep() : ElementTypes.Real(c, c.Element(0), new Visitor(fixedInference, c.Opset >= 12, RandomNumbers.Seed(c), c.OutputCount > 1 && c.Wants(1) ? c.OutputElement(1) : DataType.Bool));
     }
 
-    private sealed class Visitor(bool fixedInference, uint? seed, DataType mask) : IRealVisitor<Step>
+    private sealed class Visitor(bool fixedInference, bool kept, uint? seed, DataType mask) : IRealVisitor<Step>
     {
         public Step Visit<T>() where T : unmanaged, IFloatingPointIeee754<T>, IMinMaxValue<T> => Step.From("Dropout", c =>
         {
@@ -48,8 +48,8 @@ internal sealed class Dropout : Operator
             if (ratio == 0)
             {
                 x.CopyTo(y);
-                flags.Fill(1);
-                numbers.Fill(T.One);
+                flags.Fill(kept ? (byte)1 : (byte)0);
+                numbers.Fill(kept ? T.One : T.Zero);
                 return;
             }
             MersenneTwister random = RandomNumbers.Create(c, seed);
