@@ -146,14 +146,8 @@ public static class Quantizer
     /// <summary>
     /// The model in the form that quantization starts from: opset 13 or later, constants folded, batch norms and pads folded into convolutions, MatMul + Add as Gemm.
     /// </summary>
-    /// <exception cref="ModelException">The model is quantized already.</exception>
     internal static Model ToPortable(Model model, SessionOptions session)
     {
-        foreach (Node node in model.Graph.Nodes)
-        {
-            if (node.OperatorType is "QuantizeLinear" or "DequantizeLinear" or "DynamicQuantizeLinear" || node.OperatorType.StartsWith("QLinear", StringComparison.Ordinal))
-                throw new ModelException($"{node}: the model is quantized already; rule: the quantizer takes a float model");
-        }
         Graph graph = model.Graph.Clone();
         // Old models list their weights as inputs with defaults. An int8 weight has no such input, so the defaults become plain constants.
         var editor = new GraphEditor(graph);
@@ -187,6 +181,8 @@ public static class Quantizer
         for (int i = 0; i < graph.Nodes.Count; i++) marks[graph.Nodes[i]] = prepared.Marks[prepared.Model.Graph.Nodes[i]];
         var warnings = new List<string>();
         NodeDecision[] decisions = [.. graph.Nodes.Select(node => new NodeDecision(node.Name, node.QualifiedType, marks[node].Operator is not null, marks[node].Reason))];
+        int quantized = graph.Nodes.Count(Marker.IsQuantization);
+        if (quantized > 0) warnings.Add($"the model is quantized already: {quantized} operators of its own quantization, and what they feed, stay as they are");
         QdqRewriter.Run(graph, marks, ranges, prepared.Options, warnings, prepared.InputMeans);
         GraphVerifier.Verify(graph);
         foreach (string warning in warnings) prepared.Options.Logger.LogWarning("{Warning}", warning);

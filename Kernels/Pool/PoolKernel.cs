@@ -271,6 +271,29 @@ internal static unsafe class PoolLoop<TLanes, V> where TLanes : struct, ILanes<V
                 done += 2 * TLanes.Count;
             }
         }
+        else
+        {
+            // Four at a time for the same reason.
+            V divisor = TLanes.Create(t->Divisor);
+            while (done < channels && channels >= 4 * TLanes.Count)
+            {
+                done = Math.Min(done, channels - 4 * TLanes.Count);
+                V a = TLanes.Create(0f), b = a, c = a, d = a;
+                for (int i = 0; i < count; i++)
+                {
+                    float* x = (float*)taps[i] + done;
+                    a = TLanes.Add(a, TLanes.Load(x));
+                    b = TLanes.Add(b, TLanes.Load(x + TLanes.Count));
+                    c = TLanes.Add(c, TLanes.Load(x + 2 * TLanes.Count));
+                    d = TLanes.Add(d, TLanes.Load(x + 3 * TLanes.Count));
+                }
+                TLanes.Store(TLanes.Divide(a, divisor), y + done);
+                TLanes.Store(TLanes.Divide(b, divisor), y + done + TLanes.Count);
+                TLanes.Store(TLanes.Divide(c, divisor), y + done + 2 * TLanes.Count);
+                TLanes.Store(TLanes.Divide(d, divisor), y + done + 3 * TLanes.Count);
+                done += 4 * TLanes.Count;
+            }
+        }
         for (int c = done; c < channels; c += TLanes.Count)
         {
             if (channels >= TLanes.Count) c = Math.Min(c, channels - TLanes.Count);

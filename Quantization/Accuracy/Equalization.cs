@@ -25,7 +25,7 @@ public static class Equalization
     /// <param name="options">How; null for the defaults.</param>
     /// <returns>An equal float model, prepared as for quantization (batch norms folded).</returns>
     /// <exception cref="ArgumentException">An option is outside its range.</exception>
-    /// <exception cref="ModelException">The model is not legal, or quantized already.</exception>
+    /// <exception cref="ModelException">The model is not legal.</exception>
     public static Model Apply(Model model, EqualizationOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(model);

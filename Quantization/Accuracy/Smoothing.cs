@@ -25,7 +25,7 @@ public static class Smoothing
     /// <returns>An equal float model, prepared as for quantization (batch norms folded).</returns>
     /// <exception cref="ArgumentException">An option is outside its range.</exception>
     /// <exception cref="DataException">There are no samples, one does not fit the model, or a value is not finite.</exception>
-    /// <exception cref="ModelException">The model is not legal, or quantized already.</exception>
+    /// <exception cref="ModelException">The model is not legal.</exception>
     public static Model Apply(Model model, IEnumerable<IReadOnlyDictionary<string, Tensor>> samples, SmoothOptions? options = null, SessionOptions? session = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(model);

@@ -22,7 +22,8 @@ internal static class Marker
         foreach (Node node in graph.Nodes)
         {
             QuantizableOperator? row = QuantizableOperators.Find(node);
-            marks[node] = row is null ? new Mark(null, $"{node.QualifiedType} has no integer form")
+            marks[node] = Kept(node) is { } kept ? new Mark(null, kept)
+                : row is null ? new Mark(null, $"{node.QualifiedType} has no integer form")
                 : excluded.TryGetValue(node, out string? why) ? new Mark(null, why)
                 : DataOf(node, row).FirstOrDefault(value => !value.IsConstant && value.Type.Element is not (DataType.Float32 or DataType.Undefined)) is { } odd
                     ? new Mark(null, $"input '{odd.Name}' is {odd.Type.Element.Name()}, not float32")
@@ -37,6 +38,18 @@ internal static class Marker
         if (options.Mode == QuantizeMode.Smart) KeepBetween(marks);
         return marks;
     }
+
+    /// <summary>Whether a node quantizes, dequantizes or computes on integers already.</summary>
+    public static bool IsQuantization(Node node) =>
+        node.OperatorType is "QuantizeLinear" or "DequantizeLinear" or "ConvInteger" or "MatMulInteger" or "MatMulIntegerToFloat" or "MatMulNBits" or "QGemm"
+        || node.OperatorType.StartsWith("QLinear", StringComparison.Ordinal) || node.OperatorType.StartsWith("DynamicQuantize", StringComparison.Ordinal);
+
+    /// <summary>Why a node belongs to the quantization that the model brings, and stays as it is; null where it does not.</summary>
+    private static string? Kept(Node node) =>
+        IsQuantization(node) ? "the model is quantized here already"
+        : node.Inputs.FirstOrDefault(input => input?.Producer is { OperatorType: "DequantizeLinear" }) is { } read ? $"the model quantizes its input '{read.Name}' already"
+        : node.Outputs.FirstOrDefault(output => output is not null && output.Uses.Any(use => use.Node.OperatorType == "QuantizeLinear")) is { } made ? $"the model quantizes its output '{made.Name}' already"
+        : null;
 
     /// <summary>The inputs of a node that are quantized as activations.</summary>
     public static IEnumerable<Value> DataOf(Node node, QuantizableOperator row)

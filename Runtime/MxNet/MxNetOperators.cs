@@ -100,6 +100,28 @@ internal static class MxNetOperators
             }, names);
         }
 
+        // MXNet's comparisons give numbers, 1 or 0.
+        (string Name, string Old, string Onnx, bool Not)[] comparisons =
+        [
+            ("equal", "Equal", "Equal", false), ("not_equal", "Not_Equal", "Equal", true), ("greater", "Greater", "Greater", false), ("greater_equal", "Greater_Equal", "Less", true),
+            ("lesser", "Lesser", "Less", false), ("lesser_equal", "Lesser_Equal", "Greater", true),
+        ];
+        foreach ((string name, string old, string onnx, bool not) in comparisons)
+        {
+            Many(t => [Widest(t, Truth(t, onnx, not, t.In(1)))], $"broadcast_{name}", $"_{name}", $"_{old}");
+            Many(t => [t.Like(Truth(t, onnx, not, t.Number("scalar", t.Node.Float("scalar", t.Node.Float("data", 0)))), t.In())], $"_{name}_scalar", $"_{old.Replace("_", "", StringComparison.Ordinal)}Scalar");
+        }
+
+        Many(t => [t.Onnx("Expand", [t.In(), t.Ints("shape", Array.ConvertAll(t.Node.Ints("shape") ?? throw t.Node.Wrong("shape", "", "given"), extent => Math.Max(extent, 1)))])], "broadcast_to");
+        Many(BroadcastAxis, "broadcast_axis", "broadcast_axes");
+        Many(t => !t.Node.Has("lhs_axes") ? [t.Like(t.Onnx("Expand", [t.In(), t.Onnx("Shape", [t.In(1)])]), t.In(1))] : throw t.Node.Unsupported("lhs_axes", "all axes"), "broadcast_like");
+        Many(t => [t.Like(t.Onnx("ConstantOfShape", [t.Onnx("Shape", [t.In()])], new AttributeMap { ["value"] = t.Convert([0], 1) }), t.In())], "zeros_like", "_zeros_like");
+        Many(t => [t.Like(t.Onnx("ConstantOfShape", [t.Onnx("Shape", [t.In()])], new AttributeMap { ["value"] = t.Convert([1], 1) }), t.In())], "ones_like", "_ones_like");
+        Many(Stack, "stack");
+        Many(Dot, "dot");
+        Many(t => [ArgExtreme(t, "ArgMax")], "argmax");
+        Many(t => [ArgExtreme(t, "ArgMin")], "argmin");
+
         (string Name, string Onnx)[] reductions = [("mean", "ReduceMean"), ("sum", "ReduceSum"), ("sum_axis", "ReduceSum"), ("max", "ReduceMax"), ("max_axis", "ReduceMax"), ("min", "ReduceMin"), ("min_axis", "ReduceMin"), ("prod", "ReduceProd")];
         foreach ((string name, string onnx) in reductions) Many(t => [Reduce(t, onnx)], name);
         return table;
@@ -108,6 +130,47 @@ internal static class MxNetOperators
         {
             foreach (string name in names) table.Add(name, write);
         }
+    }
+
+    private static Value Truth(MxNetTranslator t, string onnx, bool not, Value second)
+    {
+        Value truth = t.Onnx(onnx, [t.In(), second]);
+        return t.Onnx("Cast", [not ? t.Onnx("Not", [truth]) : truth], new AttributeMap { ["to"] = (long)t.FloatType });
+    }
+
+    private static Value?[] BroadcastAxis(MxNetTranslator t)
+    {
+        int rank = t.KnownRank(t.In());
+        long[] axes = t.Node.Ints("axis") ?? [], sizes = t.Node.Ints("size") ?? [];
+        if (axes.Length != sizes.Length) throw t.Node.Wrong("size", t.Node.Text("size", ""), "as long as axis");
+        var shape = new long[rank];
+        Array.Fill(shape, 1);
+        for (int i = 0; i < axes.Length; i++) shape[Axis(t, axes[i], rank)] = sizes[i];
+        return [t.Ranked(t.Onnx("Expand", [t.In(), t.Ints("shape", shape)]), rank)];
+    }
+
+    private static Value?[] Stack(MxNetTranslator t)
+    {
+        long axis = t.Node.Int("axis", 0);
+        Value axes = t.Ints("axes", axis);
+        Value y = t.Onnx("Concat", [.. t.Ins().Select(input => t.Onnx("Unsqueeze", [input, axes]))], new AttributeMap { ["axis"] = axis });
+        return [t.Rank(t.In()) is >= 0 and int rank ? t.Ranked(y, rank + 1) : y];
+    }
+
+    private static Value?[] Dot(MxNetTranslator t)
+    {
+        if (t.KnownRank(t.In()) != 2 || t.KnownRank(t.In(1)) != 2) throw t.Node.Unsupported($"a product of {t.Rank(t.In())} and {t.Rank(t.In(1))} axes", "matrices");
+        Value a = t.Node.Flag("transpose_a", false) ? t.Onnx("Transpose", [t.In()]) : t.In(), b = t.Node.Flag("transpose_b", false) ? t.Onnx("Transpose", [t.In(1)]) : t.In(1);
+        return [t.Ranked(t.Onnx("MatMul", [a, b]), 2)];
+    }
+
+    private static Value ArgExtreme(MxNetTranslator t, string onnx)
+    {
+        if (!t.Node.Has("axis")) throw t.Node.Unsupported("the extreme over all axes", "one axis");
+        bool keep = t.Node.Flag("keepdims", false);
+        Value index = t.Onnx(onnx, [t.In()], new AttributeMap { ["axis"] = t.Node.Int("axis", 0), ["keepdims"] = keep });
+        Value y = t.Onnx("Cast", [index], new AttributeMap { ["to"] = (long)t.FloatType });
+        return keep ? t.Like(y, t.In()) : t.Rank(t.In()) is > 0 and int rank ? t.Ranked(y, rank - 1) : y;
     }
 
     private static Value?[] Convolution(MxNetTranslator t)
@@ -192,7 +255,8 @@ internal static class MxNetOperators
 
     private static Value?[] Pooling(MxNetTranslator t)
     {
-        string type = t.Node.Text("pool_type", "max");
+        string type = t.Node.Text("pool_type", "max"), layout = t.Node.Text("layout", "NC");
+        if (!layout.StartsWith("NC", StringComparison.Ordinal)) throw t.Node.Unsupported($"layout '{layout}'", "channels before places: NCW, NCHW, NCDHW");
         Value x = t.In();
         if (t.Node.Flag("global_pool", false))
         {

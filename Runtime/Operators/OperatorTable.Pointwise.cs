@@ -35,6 +35,7 @@ internal static partial class OperatorTable
         new Bitwise<BitXorFunction>("BitwiseXor"),
         new BitwiseNot(),
         new BitShift(),
+        new BitCast(),
 
         new Number<AbsMap>("Abs", UnaryOperation.Abs),
         new Number<NegateMap>("Neg", UnaryOperation.Negate),

@@ -19,5 +19,6 @@ internal static partial class OperatorTable
         new RandomOperator("RandomNormal", Distribution.Normal, like: false),
         new RandomOperator("RandomNormalLike", Distribution.Normal, like: true),
         new RandomOperator("Bernoulli", Distribution.Bernoulli, like: true),
+        new Multinomial(),
     ];
 }

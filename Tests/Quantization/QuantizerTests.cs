@@ -135,10 +135,35 @@ internal sealed class QuantizerTests
     }
 
     [Test]
-    public void AQuantizedModelIsRefused()
+    public void AQuantizedModelStaysAsItIs()
     {
         Model quantized = Quantizer.Quantize(DemoModel.Load(), DemoModel.Samples(2), Naive).Model;
-        Assert.That(Assert.Throws<ModelException>(() => Quantizer.Quantize(quantized, DemoModel.Samples(2), Naive))!.Message, Does.Contain("quantized already"));
+        QuantizationResult again = Quantizer.Quantize(quantized, DemoModel.Samples(2), Naive);
+        Assert.That(again.Report.QuantizedNodes, Is.Zero);
+        Assert.That(again.Report.Warnings, Has.Some.Contains("quantized already"));
+        IReadOnlyDictionary<string, Tensor> sample = DemoModel.Samples(1).Single(), first = new InferenceSession(quantized).Run(sample), second = new InferenceSession(again.Model).Run(sample);
+        foreach ((string name, Tensor output) in first) Assert.That(second[name].Bytes.ToArray(), Is.EqualTo(output.Bytes.ToArray()), name);
+    }
+
+    [Test]
+    public void WhatAQuantizedModelLeavesFloatIsQuantized()
+    {
+        var g = new TestGraph();
+        Value x = g.Input("x", 1, 4, 6, 6), scale = g.Scalar("scale", 0.02f), zero = g.Editor.AddConstant("zero", Tensor.Scalar((byte)128));
+        Value first = g.Node("Relu", [g.Node("Conv", [x, g.Random("w", 1, 4, 4, 3, 3)], name: "first")], name: "relu");
+        Value read = g.Node("DequantizeLinear", [g.Node("QuantizeLinear", [first, scale, zero], name: "q"), scale, zero], name: "dq");
+        Value weight = g.Node("DequantizeLinear", [g.Editor.AddConstant("w8", Tensor.Create([.. Enumerable.Range(0, 16).Select(i => (sbyte)(8 * i - 60))], 4, 4, 1, 1)), g.Scalar("ws", 0.01f)], name: "dw");
+        g.Output(g.Node("Conv", [read, weight], name: "second"), "y");
+        Dictionary<string, Tensor> sample = new() { ["x"] = TestGraph.RandomTensor(2, 1, 4, 6, 6) };
+
+        QuantizationResult result = Quantizer.Quantize(new Model(g.Graph), [sample], Naive);
+        Dictionary<string, NodeDecision> decisions = result.Report.Decisions.Where(decision => decision.OperatorType == "Conv").ToDictionary(decision => decision.Node);
+        Assert.That(decisions["first"].Quantized, Is.True);
+        Assert.That(decisions["second"].Quantized, Is.False);
+        Assert.That(decisions["second"].Reason, Does.Contain("already"));
+        float[] before = new InferenceSession(new Model(g.Graph)).Run(sample)["y"].ToFloat32Array(), after = new InferenceSession(result.Model).Run(sample)["y"].ToFloat32Array();
+        double largest = before.Max(Math.Abs);
+        for (int i = 0; i < before.Length; i++) Assert.That(after[i], Is.EqualTo(before[i]).Within(0.05 * largest));
     }
 
     [Test]

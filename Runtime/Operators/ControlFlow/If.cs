@@ -19,8 +19,25 @@ internal sealed class If : Operator
         Graph then = Branch(c, "then_branch"), otherwise = Branch(c, "else_branch");
         if (then.Outputs.Count != otherwise.Outputs.Count || then.Outputs.Count < c.OutputCount)
             throw c.Error($"the branches have {then.Outputs.Count} and {otherwise.Outputs.Count} outputs for {c.OutputCount} of the node", "both branches make every output of the node");
-        IReadOnlyList<TensorType> a = c.InferSubgraph(then, []), b = c.InferSubgraph(otherwise, []);
-        for (int i = 0; i < c.OutputCount; i++) c.Set(i, TypeMerge.Merge(a[i], b[i]));
+        ModelException? wrong = null;
+        bool? condition = c.Known(0) is { Type: DataType.Bool, Length: 1 } known ? known.Span<bool>()[0] : null;
+        IReadOnlyList<TensorType>? a = condition == false ? null : Types(then), b = condition == true ? null : Types(otherwise);
+        if (a is null && b is null) throw wrong!;
+        for (int i = 0; i < c.OutputCount; i++) c.Set(i, a is null ? b![i] : b is null ? a[i] : TypeMerge.Merge(a[i], b[i]));
+
+        // Exporters guard an operator by a condition on extents (Squeeze only where the extent is 1): a branch that cannot run with these inputs is not the one that is taken, or says so then.
+        IReadOnlyList<TensorType>? Types(Graph branch)
+        {
+            try
+            {
+                return c.InferSubgraph(branch, []);
+            }
+            catch (ModelException e)
+            {
+                wrong = e;
+                return null;
+            }
+        }
     }
 
     public override RuntimeValue?[] Evaluate(EvaluateContext c)

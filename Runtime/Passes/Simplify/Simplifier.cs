@@ -34,7 +34,17 @@ internal static class Simplifier
             {
                 again |= TypeInference.Infer(node, editor, trustDeclared);
                 bool bodyRunsOnce = trustTypes && node.Is("If");
-                foreach (Graph inner in node.Attributes.Subgraphs) again |= Run(inner, options, bodyRunsOnce, refused, disabled);
+                foreach (Graph inner in node.Attributes.Subgraphs)
+                {
+                    try
+                    {
+                        again |= Run(inner, options, bodyRunsOnce, refused, disabled);
+                    }
+                    catch (ModelException) when (node.Is("If"))
+                    {
+                        // A branch that these inputs do not fit: the operator has inferred the other, and running this one reports what is wrong.
+                    }
+                }
                 again |= ConstantFolding.Fold(node, editor, options, trustTypes, refused);
             }
             again |= CommonSubexpressions.Run(editor);

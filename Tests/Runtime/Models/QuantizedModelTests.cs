@@ -12,7 +12,7 @@ namespace Octet.Tests.Runtime.Models;
 [Category("Models")]
 internal sealed class QuantizedModelTests
 {
-    private const int Samples = 200;
+    private const int Samples = 2000;
 
     /// <summary>Images for the float simulation, whose convolutions pack their weights anew in every run.</summary>
     private const int Simulated = 4;

@@ -91,6 +91,26 @@ internal sealed class MxNetImportTests
         yield return Case("Pooling valid", [1, 2, 3, 4, 5], [1, 1, 5], s => s.Add("Pooling", "y", ["x"], ("kernel", "(2,)"), ("stride", "(2,)"), ("pool_type", "max")), [2, 4], [1, 1, 2]);
         yield return Case("Pooling average counts padding", [2, 4], [1, 1, 2], s => s.Add("Pooling", "y", ["x"], ("kernel", "(2,)"), ("stride", "(2,)"), ("pad", "(1,)"), ("pool_type", "avg")), [1, 2], [1, 1, 2]);
         yield return Case("Pooling average without padding", [2, 4], [1, 1, 2], s => s.Add("Pooling", "y", ["x"], ("kernel", "(2,)"), ("stride", "(2,)"), ("pad", "(1,)"), ("pool_type", "avg"), ("count_include_pad", "False")), [2, 4], [1, 1, 2]);
+        yield return Case("Pooling average, full, inside its padding", [1, 2, 3, 4, 5], [1, 1, 5], s => s.Add("Pooling", "y", ["x"], ("kernel", "(3,)"), ("stride", "(2,)"), ("pad", "(1,)"), ("pool_type", "avg"), ("pooling_convention", "full")), [1, 3, 3], [1, 1, 3]);
+        yield return Case("Pooling average, full, beyond its padding", [1, 2, 3, 4], [1, 1, 4], s => s.Add("Pooling", "y", ["x"], ("kernel", "(3,)"), ("stride", "(2,)"), ("pad", "(1,)"), ("pool_type", "avg"), ("pooling_convention", "full")), [1, 3, 2], [1, 1, 3]);
+        yield return Case("Pooling lp", [3, 4, 0, 5], [1, 1, 4], s => s.Add("Pooling", "y", ["x"], ("kernel", "(2,)"), ("stride", "(2,)"), ("pool_type", "lp"), ("p_value", "2")), [5, 5], [1, 1, 2]);
+        yield return Case("Pooling global max", x4, s4, s => s.Add("Pooling", "y", ["x"], ("global_pool", "True"), ("pool_type", "max")), [4, 8], [1, 2, 1, 1]);
+        yield return Case("Convolution strided, dilated, padded", [1, 2, 3, 4, 5], [1, 1, 5], s => s.Variable("w", Floats([1, 10], 1, 1, 2)).Variable("b", Floats([0.5f]))
+            .Add("Convolution", "y", ["x", "w", "b"], ("kernel", "(2,)"), ("stride", "(2,)"), ("dilate", "(2,)"), ("pad", "(1,)"), ("num_filter", "1")), [20.5f, 42.5f, 4.5f], [1, 1, 3]);
+        yield return Case("Deconvolution grouped, padded, adjusted", [1, 2, 3, 4], [1, 2, 2], s => s.Variable("w", Floats([1, 2, 10, 20], 2, 1, 2))
+            .Add("Deconvolution", "y", ["x", "w"], ("kernel", "(2,)"), ("stride", "(2,)"), ("pad", "(1,)"), ("adj", "(1,)"), ("num_group", "2"), ("num_filter", "2")), [2, 2, 4, 60, 40, 80], [1, 2, 3]);
+        yield return Case("LRN", [1, 2, 3], [1, 3, 1, 1], s => s.Add("LRN", "y", ["x"], ("nsize", "3"), ("alpha", "3"), ("beta", "1"), ("knorm", "1")), [1f / 6, 2f / 15, 3f / 14], [1, 3, 1, 1]);
+        yield return Case("LeakyReLU gelu", [-1, 0, 2], [1, 3], s => s.Add("LeakyReLU", "y", ["x"], ("act_type", "gelu")), [-0.15865526f, 0, 1.9544997f], [1, 3]);
+        yield return Case("InstanceNorm", [1, 3], [1, 1, 2], s => s.Variable("g", Floats([2])).Variable("b", Floats([1])).Add("InstanceNorm", "y", ["x", "g", "b"], ("eps", "3")), [0, 2], [1, 1, 2]);
+        yield return Case("broadcast_to", [1, 2], [1, 2], s => s.Add("broadcast_to", "y", ["x"], ("shape", "(3, 0)")), [1, 2, 1, 2, 1, 2], [3, 2]);
+        yield return Case("broadcast_axis", [1, 2], [1, 2], s => s.Add("broadcast_axis", "y", ["x"], ("axis", "0"), ("size", "2")), [1, 2, 1, 2], [2, 2], rank: 2);
+        yield return Case("broadcast_like", [1, 2], [1, 2], s => s.Variable("w", Floats([0, 0, 0, 0], 2, 2)).Add("broadcast_like", "y", ["x", "w"]), [1, 2, 1, 2], [2, 2]);
+        yield return Case("stack", [1, 2], [1, 2], s => s.Add("stack", "y", ["x", "x"], ("axis", "1"), ("num_args", "2")), [1, 2, 1, 2], [1, 2, 2]);
+        yield return Case("dot", [1, 2], [1, 2], s => s.Variable("w", Floats([1, 2, 3, 4], 2, 2)).Add("dot", "y", ["x", "w"], ("transpose_b", "True")), [5, 11], [1, 2], rank: 2);
+        yield return Case("argmax", x4, s4, s => s.Add("argmax", "y", ["x"], ("axis", "1")), [0, 1, 1, 1], [1, 2, 2]);
+        yield return Case("argmin", [3, 1, 2], [1, 3], s => s.Add("argmin", "y", ["x"], ("axis", "1"), ("keepdims", "True")), [1], [1, 1]);
+        yield return Case("zeros_like", [3, 1], [1, 2], s => s.Add("zeros_like", "y", ["x"]), [0, 0], [1, 2]);
+        yield return Case("ones_like", [3, 1], [1, 2], s => s.Add("ones_like", "y", ["x"]), [1, 1], [1, 2]);
         yield return Case("Pooling sum", x4, s4, s => s.Add("Pooling", "y", ["x"], ("kernel", "(2,2)"), ("pool_type", "sum")), [6, 16], [1, 2, 1, 1]);
         yield return Case("Pooling global", x4, s4, s => s.Add("Pooling", "y", ["x"], ("kernel", "(7,7)"), ("global_pool", "True"), ("pool_type", "avg")), [1.5f, 4], [1, 2, 1, 1]);
         yield return Case("SoftmaxOutput over instances", [0, 0, 0, 0], [1, 2, 2], s => s.Variable("label").Add("SoftmaxOutput", "y", ["x", "label"]), [0.25f, 0.25f, 0.25f, 0.25f], [1, 2, 2]);
@@ -212,6 +232,7 @@ internal sealed class MxNetImportTests
         yield return Case("output that does not exist", new Symbols().Variable("x").Add("Activation", "a", ["x"], ("act_type", "relu")).Add("Flatten", "y", ["a:3"]), "reads output 3");
         yield return Case("slopes without rank", new Symbols().Variable("x").Variable("g", Floats([1, 2])).Add("LeakyReLU", "y", ["x", "g"], ("act_type", "prelu")), "number of axes");
         yield return Case("group", new Symbols().Variable("x").Variable("w", Floats([1], 1, 1, 1, 1)).Add("Convolution", "y", ["x", "w"], ("kernel", "(1,1)"), ("no_bias", "True"), ("num_group", "-1")), "num_group = '-1'");
+        yield return Case("channels last", new Symbols().Variable("x").Add("Pooling", "y", ["x"], ("kernel", "(2,2)"), ("layout", "NHWC")), "layout 'NHWC'");
         yield return Case("many outputs", new Symbols().Variable("x").Add("SliceChannel", "y", ["x"], ("num_outputs", "2000000000")), "1 to 4096");
         static TestCaseData Case(string name, Symbols symbols, string message) => new TestCaseData(symbols, message).SetArgDisplayNames(name);
     }

@@ -31,6 +31,9 @@ internal sealed class MxNetNamesTests
     [
         (["elemwise_add", "_plus", "_Plus", "_add", "broadcast_add", "broadcast_plus", "_grad_add", "add_n", "ElementWiseSum", "_sum_n"], (a, b) => a + b), (["elemwise_sub", "_minus", "_Minus", "_sub", "broadcast_sub", "broadcast_minus"], (a, b) => a - b),
         (["elemwise_mul", "_mul", "_Mul", "broadcast_mul"], (a, b) => a * b), (["elemwise_div", "_div", "_Div", "broadcast_div"], (a, b) => a / b), (["_maximum", "_Maximum", "broadcast_maximum"], Math.Max),
+        (["broadcast_equal", "_equal", "_Equal"], (a, b) => a == b ? 1 : 0), (["broadcast_not_equal", "_not_equal", "_Not_Equal"], (a, b) => a != b ? 1 : 0),
+        (["broadcast_greater", "_greater", "_Greater"], (a, b) => a > b ? 1 : 0), (["broadcast_greater_equal", "_greater_equal", "_Greater_Equal"], (a, b) => a >= b ? 1 : 0),
+        (["broadcast_lesser", "_lesser", "_Lesser"], (a, b) => a < b ? 1 : 0), (["broadcast_lesser_equal", "_lesser_equal", "_Lesser_Equal"], (a, b) => a <= b ? 1 : 0),
         (["_minimum", "_Minimum", "broadcast_minimum"], Math.Min), (["_power", "_Power", "broadcast_power"], (a, b) => Math.Pow(a, b)),
     ];
 
@@ -38,6 +41,8 @@ internal sealed class MxNetNamesTests
     [
         (["_plus_scalar", "_PlusScalar"], x => x + 2), (["_minus_scalar", "_MinusScalar"], x => x - 2), (["_rminus_scalar", "_RMinusScalar"], x => 2 - x), (["_mul_scalar", "_MulScalar"], x => x * 2),
         (["_div_scalar", "_DivScalar"], x => x / 2), (["_rdiv_scalar", "_RDivScalar"], x => 2 / x), (["_power_scalar", "_PowerScalar"], x => x * x), (["_rpower_scalar", "_RPowerScalar"], x => Math.Pow(2, x)),
+        (["_equal_scalar", "_EqualScalar"], x => x == 2 ? 1 : 0), (["_not_equal_scalar", "_NotEqualScalar"], x => x != 2 ? 1 : 0), (["_greater_scalar", "_GreaterScalar"], x => x > 2 ? 1 : 0),
+        (["_greater_equal_scalar", "_GreaterEqualScalar"], x => x >= 2 ? 1 : 0), (["_lesser_scalar", "_LesserScalar"], x => x < 2 ? 1 : 0), (["_lesser_equal_scalar", "_LesserEqualScalar"], x => x <= 2 ? 1 : 0),
         (["_maximum_scalar", "_MaximumScalar"], x => Math.Max(x, 2)), (["_minimum_scalar", "_MinimumScalar"], x => Math.Min(x, 2)),
     ];
 

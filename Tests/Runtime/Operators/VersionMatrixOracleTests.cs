@@ -328,6 +328,15 @@ internal sealed class VersionMatrixOracleTests
             yield return One("Unique", 11, [Floats(2, 1, 1, 3, 4, 3)], new() { ["sorted"] = sorted }, 4);
             yield return One("Unique", 11, [Floats(1, 0, 0, 1, 0, 0, 2, 3, 4).Reshape(3, 3)], new() { ["sorted"] = sorted, ["axis"] = 0L }, 4);
         }
+        // One element where a scalar is expected, as old exporters write it.
+        yield return One("CumSum", 11, [F(3, 4), I(1)]);
+        yield return One("CumSum", 11, [F(3, 4), L(-2)]);
+        yield return One("Pad", 11, [F(2, 3), L(1, 0, 0, 2), Floats(2)]);
+        yield return One("QuantizeLinear", 10, [Wide(3, 4), Floats(0.02f), Numbers(DataType.UInt8, 3)]);
+        yield return One("DequantizeLinear", 10, [Of(DataType.UInt8, 3, 4), Floats(0.02f), Numbers(DataType.UInt8, 3)]);
+        yield return One("Dropout", 12, [F(3, 4), Floats(0.5f)]);
+        yield return One("ConvInteger", 10, [Of(DataType.UInt8, 1, 1, 3, 3), Of(DataType.UInt8, 1, 1, 2, 2), Numbers(DataType.UInt8, 1)]);
+        yield return One("MatMulInteger", 10, [Of(DataType.UInt8, 3, 4), Of(DataType.UInt8, 4, 2), Numbers(DataType.UInt8, 3), Numbers(DataType.UInt8, 2)]);
         foreach (long upper in (long[])[0, 1]) yield return One("Trilu", 14, [F(2, 4, 5), Tensor.Scalar(1L)], new() { ["upper"] = upper });
         yield return One("Celu", 12, [F(3, 4)], new() { ["alpha"] = 2f });
         yield return One("HardSwish", 14, [F(3, 4)]);
