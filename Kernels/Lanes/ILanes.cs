@@ -134,4 +134,7 @@ internal unsafe interface ILanes<V> where V : unmanaged
 
     /// <summary>Asks for the cache line at <paramref name="address"/> in L2; any address is allowed, and it is only a hint.</summary>
     static abstract void Prefetch(void* address);
+
+    /// <summary>Likewise in L1.</summary>
+    static abstract void PrefetchNear(void* address);
 }

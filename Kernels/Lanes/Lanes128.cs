@@ -180,6 +180,12 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<float>>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void PrefetchNear(void* address)
+    {
+        if (Sse.IsSupported) Sse.Prefetch0(address);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Vector128<float> a)
     {
         Vector128<float> b = Vector128.Shuffle(a, Vector128.Create(2, 3, 0, 1));

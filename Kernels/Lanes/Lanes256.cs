@@ -180,6 +180,12 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<float>>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void PrefetchNear(void* address)
+    {
+        if (Sse.IsSupported) Sse.Prefetch0(address);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Vector256<float> a) =>
         Lanes128.Sum(a.GetLower() + a.GetUpper());
 

@@ -168,6 +168,12 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<float>>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void PrefetchNear(void* address)
+    {
+        if (Sse.IsSupported) Sse.Prefetch0(address);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Vector512<float> a) =>
         Lanes256.Sum(a.GetLower() + a.GetUpper());
 

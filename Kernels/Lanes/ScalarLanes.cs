@@ -144,5 +144,10 @@ internal readonly unsafe struct ScalarLanes : ILanes<float>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void PrefetchNear(void* address)
+    {
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int Bits(float a) => BitConverter.SingleToInt32Bits(a);
 }
