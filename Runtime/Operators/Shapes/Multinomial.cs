@@ -1,4 +1,5 @@
 using System.Numerics;
+using Octet.Runtime.Graphs;
 using Octet.Runtime.Tensors;
 
 namespace Octet.Runtime.Operators;
