@@ -1,4 +1,3 @@
-using Octet.Kernels.Requantize;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Operators;
 using Octet.Runtime.Tensors;
@@ -195,38 +194,54 @@ internal sealed class ComposeTables : LoweringRule
     }
 }
 
-/// <summary>QAdd or QMul of one tensor with a function of itself → QTable: <c>x · sigmoid(x)</c> quantized in between.</summary>
+/// <summary>QAdd, QMul or QDiv whose operands are functions of one tensor, or constants of one element → QTable.</summary>
+/// <remarks>
+/// <c>x · sigmoid(x)</c> quantized in between is one; with <see cref="ComposeTables"/> a whole Gelu written out is, <c>x · (erf(x / √2) + 1) · ½</c>, however often it is quantized on the way.
+/// The table is what the operator itself gives for the 256 possible bytes.
+/// </remarks>
 internal sealed class TableOfOneSource : LoweringRule
 {
     public override string Name => "table-of-one-source";
 
     public override LoweringResult Apply(Node node, LoweringContext c)
     {
-        bool multiply = LoweringContext.IsLowered(node, "QMul");
-        if (!multiply && !LoweringContext.IsLowered(node, "QAdd")) return LoweringResult.None;
-        (Value a, byte[]? first) = Function(node.Inputs[0]!);
-        (Value b, byte[]? second) = Function(node.Inputs[1]!);
-        if (ReferenceEquals(a, node.Inputs[1])) (b, second) = (a, null);
-        else if (ReferenceEquals(b, node.Inputs[0])) (a, first) = (b, null);
-        if (!ReferenceEquals(a, b) || a.IsConstant) return LoweringResult.None;
-
-        AttributeMap t = node.Attributes;
-        float ratio = t.Float("y_scale"), bScale = t.Float("b_scale"), aFactor = multiply ? t.Float("a_scale") * bScale / ratio : t.Float("a_scale") / ratio, bFactor = bScale / ratio;
-        int za = (int)t.Int("a_zero_point"), zb = (int)t.Int("b_zero_point"), zy = (int)t.Int("y_zero_point");
-        float constant = RequantizeReference.SumConstant(aFactor, za, bFactor, zb, zy);
-        var table = new byte[ByteTables.Length];
-        for (int q = 0; q < table.Length; q++)
+        if (!LoweringContext.IsPair(node)) return LoweringResult.None;
+        Value? source = null;
+        var covers = new List<Node>();
+        var operands = new RuntimeValue?[2];
+        for (int side = 0; side < operands.Length; side++)
         {
-            int left = first?[q] ?? q, right = second?[q] ?? q;
-            float steps = multiply ? (left - za) * (right - zb) * aFactor : RequantizeReference.Sum(left, aFactor, right, bFactor, constant);
-            table[q] = (byte)LinearQuantization.Round(steps, multiply ? zy : 0, (int)t.Int("lo"), (int)t.Int("hi", 255));
+            Value operand = node.Inputs[side]!;
+            if (operand.Constant is { } constant)
+            {
+                if (constant.Length != 1) return LoweringResult.None;
+                operands[side] = constant.Reshape([]);
+                continue;
+            }
+            byte[] images = Follow(operand, c, covers, out Value behind);
+            if (source is not null && !ReferenceEquals(source, behind)) return LoweringResult.None;
+            source = behind;
+            operands[side] = Tensor.Create(images, images.Length);
         }
-        Node[] covers = [.. new[] { node.Inputs[0]!.Producer, node.Inputs[1]!.Producer }.Where(inner => LoweringContext.IsLowered(inner, "QTable")).Select(inner => inner!), node];
-        c.Replace(node.Output, c.Table(a, table, node, covers));
+        if (source is null) return LoweringResult.None;
+        if (!node.Output.Type.Equals(source.Type)) return LoweringResult.Refuse("its constant has more axes than the data");
+        byte[] table = c.Evaluate(node, operands).Span<byte>().ToArray();
+        c.Replace(node.Output, c.Table(source, table, node, [.. covers, node]));
         return LoweringResult.Done;
     }
 
-    /// <summary>The tensor behind <paramref name="value"/> and the table between, if there is one.</summary>
-    private static (Value Source, byte[]? Table) Function(Value value) =>
-        value.Producer is { } node && LoweringContext.IsLowered(node, "QTable") && !node.Attributes.Contains("axis") ? (node.Inputs[0]!, node.Attributes.Tensor("table")!.Span<byte>().ToArray()) : (value, null);
+    /// <summary>The tensor behind the tables that make <paramref name="value"/>, and what they make of each of its bytes.</summary>
+    private static byte[] Follow(Value value, LoweringContext c, List<Node> tables, out Value source)
+    {
+        byte[] images = [.. Enumerable.Range(0, ByteTables.Length).Select(q => (byte)q)];
+        int first = tables.Count;
+        while (value.Producer is { } node && LoweringContext.IsLowered(node, "QTable") && !node.Attributes.Contains("axis") && ReferenceEquals(node.Graph, c.Graph))
+        {
+            images = ByteTables.Compose(images, node.Attributes.Tensor("table")!.Span<byte>());
+            if (!tables.Contains(node)) tables.Insert(first, node);
+            value = node.Inputs[0]!;
+        }
+        source = value;
+        return images;
+    }
 }

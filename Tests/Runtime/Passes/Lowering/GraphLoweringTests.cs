@@ -164,6 +164,68 @@ internal sealed class GraphLoweringTests
         Assert.That(QuantizedGraph.Types(graph.CheckAgainstSimulation(Ties, out _)), Is.EqualTo(new[] { "QuantizeLinear", "octet.QTable" }));
     }
 
+    private const string OneSource = "table-of-one-source";
+
+    [Test]
+    public void AGeluQuantizedAtEveryStepIsTheTableOfItsLayer([Values(DataType.UInt8, DataType.Int8)] DataType type)
+    {
+        var graph = new QuantizedGraph(40);
+        Value layer = graph.Node("MatMul", [graph.Fake(graph.Input(2, 3, 60, 12), 0.016f, type == DataType.Int8 ? 0 : 128, type), graph.Weight(1, [0.004f], DataType.Int8, 0, 12, 70)]);
+        graph.Output(graph.Quantize(LoweringCases.Gelu(graph, layer, type), 0.02f, 12));
+        Tensor[] fused = graph.RunLowered(out Graph lowered, out LoweringReport report), separate = graph.RunLowered(out Graph apart, out _, OneSource);
+        Assert.That(QuantizedGraph.Types(lowered), Does.Contain("octet.QGemm").And.None.AnyOf("octet.QTable", "octet.QAdd", "octet.QMul", "octet.QDiv"));
+        Assert.That(QuantizedGraph.Types(apart), Is.SupersetOf(new[] { "octet.QDiv", "octet.QTable", "octet.QAdd", "octet.QMul" }));
+        Assert.That(report.Explanations.Single(line => line.OperatorType == "octet.QGemm").Rules, Is.SupersetOf(new[] { OneSource, "compose-tables", "table-in-epilogue" }));
+        Assert.That(fused[0].Bytes.ToArray(), Is.EqualTo(separate[0].Bytes.ToArray()));
+    }
+
+    [Test]
+    public void APairWithAScalarConstantIsATable([Values("Add", "Sub", "Mul", "Div")] string type, [Values] bool constantFirst, [Values] bool signed)
+    {
+        DataType element = signed ? DataType.Int8 : DataType.UInt8;
+        int moved = signed ? 128 : 0;
+        var graph = new QuantizedGraph(41);
+        Value x = graph.Fake(graph.Input(4, 2, 3, 40, 5), 0.03f, 140 - moved, element), constant = graph.Fake(graph.FloatConstant(2, 1, 1), 0.016f, 128 - moved, element);
+        Value y = constantFirst ? graph.Node(type, [constant, x]) : graph.Node(type, [x, constant]);
+        graph.Output(graph.Quantize(y, 0.05f, 120));
+        Tensor[] table = graph.RunLowered(out Graph lowered, out _), pair = graph.RunLowered(out Graph apart, out _, OneSource);
+        Assert.That(QuantizedGraph.Types(lowered), Is.EqualTo(new[] { "QuantizeLinear", "octet.QTable" }));
+        Assert.That(QuantizedGraph.Types(apart), Does.Contain(type switch { "Mul" => "octet.QMul", "Div" => "octet.QDiv", _ => "octet.QAdd" }));
+        Assert.That(table[0].Bytes.ToArray(), Is.EqualTo(pair[0].Bytes.ToArray()));
+    }
+
+    [Test]
+    public void APairWithAConstantPerChannelOrOfMoreAxesIsNoTable([Values] bool perChannel)
+    {
+        var graph = new QuantizedGraph(42);
+        Value x = graph.Fake(graph.Input(4, 3, 40), 0.03f, 140), constant = graph.Fake(perChannel ? graph.FloatConstant(1, 40) : graph.FloatConstant(1, 1, 1, 1), 0.008f, 128);
+        graph.Output(graph.Quantize(graph.Node("Mul", [x, constant]), 0.05f, 120));
+        Assert.That(QuantizedGraph.Types(graph.CheckAgainstSimulation(Ties, out LoweringReport report)), Is.EqualTo(new[] { "QuantizeLinear", "octet.QMul" }));
+        Assert.That(report.Refused.Any(refusal => refusal.Rule == OneSource && refusal.Reason == "its constant has more axes than the data"), Is.Not.EqualTo(perChannel));
+    }
+
+    [Test]
+    public void APairOfTwoTensorsIsNoTable()
+    {
+        var graph = new QuantizedGraph(43);
+        Value a = graph.Fake(graph.Input(4, 3, 40), 0.03f, 140), b = graph.Fake(graph.Input(4, 3, 40), 0.03f, 140);
+        graph.Output(graph.Quantize(graph.Node("Mul", [a, graph.Fake(graph.Node("Tanh", [b]), 1f / 127, 128)]), 0.03f, 128));
+        Assert.That(QuantizedGraph.Types(graph.CheckAgainstSimulation(Ties, out _)), Does.Contain("octet.QMul"));
+    }
+
+    [Test]
+    public void AnInnerValueThatIsReadElsewhereStaysATableOfItsOwn()
+    {
+        var graph = new QuantizedGraph(44);
+        Value x = graph.Fake(graph.Input(4, 3, 40), 0.03f, 128), half = graph.Quantize(graph.Node("Tanh", [x]), 1f / 127, 128);
+        graph.Output(half);
+        Value inner = graph.Dequantize(half, 1f / 127, 128), shifted = graph.Fake(graph.Node("Add", [inner, graph.Fake(graph.Scalar(1), 1f / 255, 0)]), 2f / 255, 0);
+        graph.Output(graph.Quantize(graph.Node("Mul", [shifted, x]), 0.04f, 100));
+        Tensor[] fused = graph.RunLowered(out Graph lowered, out _), separate = graph.RunLowered(out _, out _, OneSource);
+        Assert.That(QuantizedGraph.Types(lowered), Is.EqualTo(new[] { "QuantizeLinear", "octet.QTable", "octet.QTable" }));
+        for (int i = 0; i < fused.Length; i++) Assert.That(fused[i].Bytes.ToArray(), Is.EqualTo(separate[i].Bytes.ToArray()));
+    }
+
     [Test]
     public void AnActivationBehindAQuantizedLayerJoinsItsEpilogue([Values("Relu", "HardSwish")] string type)
     {

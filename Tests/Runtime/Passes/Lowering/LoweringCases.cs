@@ -42,6 +42,17 @@ internal static class LoweringCases
             g.Test.Floats("mean" + x.Name, Of(i => 0.05f * i)), g.Test.Floats("variance" + x.Name, Of(i => 0.6f + 0.2f * i))]);
     }
 
+    /// <summary>x · (erf(x / √2) + 1) · ½ with every intermediate result and constant quantized.</summary>
+    public static Value Gelu(QuantizedGraph g, Value x, DataType type)
+    {
+        x = Fake(g, x, 0.03f, 128, type);
+        Value erf = Fake(g, g.Node("Erf", [Fake(g, g.Node("Div", [x, Constant(1.41421354f)]), 0.022f, 128, type)]), 1f / 127, 128, type);
+        Value product = Fake(g, g.Node("Mul", [x, Fake(g, g.Node("Add", [erf, Constant(1)]), 2f / 255, 0, type)]), 0.04f, 10, type);
+        return g.Node("Mul", [product, Constant(0.5f)]);
+
+        Value Constant(float value) => Fake(g, g.Scalar(value), value / 255, 0, type);
+    }
+
     public static readonly Case[] All =
     [
         new("conv", (g, t) => Result(g, Conv(g, Image(g, t), kernel: 3), 0.06f, 120, t)),
@@ -66,6 +77,7 @@ internal static class LoweringCases
         new("mul", (g, t) => Result(g, g.Node("Mul", [Image(g, t), Fake(g, g.Input(1, 1, 8, 6, 6), 0.008f, 128, t)]), 0.014f, 128, t)),
         new("div", (g, t) => Result(g, g.Node("Div", [Image(g, t), Fake(g, g.Node("Exp", [g.Input(1, 1, 8, 6, 6)]), 0.011f, 0, t)]), 0.03f, 128, t)),
         new("square of itself", (g, t) => { Value x = Image(g, t); Result(g, g.Node("Mul", [x, Fake(g, g.Node("Sigmoid", [x]), 1f / 256, 0, t)]), 0.016f, 30, t); }),
+        new("gelu written out", (g, t) => Result(g, Gelu(g, Conv(g, Image(g, t)), t), 0.02f, 12, t)),
         new("concat", (g, t) => Result(g, g.Node("Concat", [Image(g, t), Fake(g, g.Input(1, 1, 3, 6, 6), 0.008f, 100, t)], new AttributeMap { ["axis"] = 1L }), 0.016f, 128, t)),
         new("average pool", (g, t) => Result(g, g.Node("AveragePool", [Image(g, t)], new AttributeMap { ["kernel_shape"] = new long[] { 3, 2 }, ["strides"] = new long[] { 2, 1 }, ["pads"] = new long[] { 1, 0, 1, 0 } }), 0.012f, 128, t)),
         new("global average pool", (g, t) => Result(g, g.Node("GlobalAveragePool", [Image(g, t)]), 0.004f, 128, t)),
