@@ -3,6 +3,7 @@ using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using Octet.Kernels.Cpu;
 using Octet.Kernels.Lanes;
+using Octet.Kernels.Requantize;
 using Octet.Kernels.Threading;
 
 namespace Octet.Kernels.Quantize;
@@ -28,7 +29,9 @@ internal static unsafe class ByteTable
         if (y.Length < x.Length) throw new ArgumentException($"y has {y.Length} elements but x has {x.Length}", nameof(y));
         fixed (byte* xp = x, tp = table, yp = y)
         {
-            var work = new Pieces { X = xp, Table = tp, Y = yp, Total = x.Length, Width = VectorWidths.Select(cpu) };
+            byte* steps = stackalloc byte[ByteLookup.Length];
+            ByteLookup.Prepare(tp, steps);
+            var work = new Pieces { X = xp, Table = tp, Steps = steps, Y = yp, Total = x.Length, Width = VectorWidths.Select(cpu) };
             p.For(ref work, (x.Length + PieceLength - 1) / PieceLength);
         }
     }
@@ -76,9 +79,12 @@ internal static unsafe class ByteTable
                 }
                 return;
             }
+            byte* steps = stackalloc byte[ByteLookup.Length];
             for (long line = first; line < last; line++)
             {
-                var whole = new Pieces { X = X + line * Inner, Table = Tables + line % Channels * Length, Y = Y + line * Inner, Total = Inner, Width = Width };
+                byte* table = Tables + line % Channels * Length;
+                ByteLookup.Prepare(table, steps);
+                var whole = new Pieces { X = X + line * Inner, Table = table, Steps = steps, Y = Y + line * Inner, Total = Inner, Width = Width };
                 for (int at = 0; at < (Inner + PieceLength - 1) / PieceLength; at++) whole.Run(at, worker);
             }
         }
@@ -86,7 +92,7 @@ internal static unsafe class ByteTable
 
     private struct Pieces : IPieces
     {
-        public byte* X, Table, Y;
+        public byte* X, Table, Steps, Y;
         public int Total;
         public VectorWidth Width;
 
@@ -95,15 +101,9 @@ internal static unsafe class ByteTable
             nint i = (nint)piece * PieceLength, end = Math.Min(Total, i + PieceLength);
             byte* x = X, table = Table, y = Y;
             if (Width == VectorWidth.V512) i = Wide512(x, table, y, i, end);
-            else if (Width == VectorWidth.V256) i = Wide256(x, table, y, i, end);
-            for (; i <= end - 8; i += 8)
-            {
-                ulong source = *(ulong*)(x + i);
-                ulong low = (uint)(table[(byte)source] | table[(byte)(source >> 8)] << 8 | table[(byte)(source >> 16)] << 16 | table[(byte)(source >> 24)] << 24);
-                ulong high = (uint)(table[(byte)(source >> 32)] | table[(byte)(source >> 40)] << 8 | table[(byte)(source >> 48)] << 16 | table[(byte)(source >> 56)] << 24);
-                *(ulong*)(y + i) = BitConverter.IsLittleEndian ? low | high << 32 : high | low << 32;
-            }
-            for (; i < end; i++) y[i] = table[x[i]];
+            else if (Width == VectorWidth.V256) i += ByteLookup.Wide256(Steps, x + i, y + i, end - i);
+            else if (Width == VectorWidth.V128 && Ssse3.IsSupported) i += ByteLookup.Wide128(Steps, x + i, y + i, end - i);
+            ByteLookup.Scalar(table, x + i, y + i, end - i);
         }
     }
 
@@ -122,28 +122,6 @@ internal static unsafe class ByteTable
             {
                 Vector512<byte> entries = Avx512F.BroadcastVector128ToVector512((int*)(table + row)).AsByte();
                 result |= Avx512BW.Shuffle(entries, Avx512BW.AddSaturate(index, raise));
-                index -= sixteen;
-            }
-            result.Store(y + i);
-        }
-        return i;
-    }
-
-    /// <summary>
-    /// The table as 16 rows of 16, each looked up by VPSHUFB: <c>x − 16·row</c>, raised by 112 with saturation, keeps its low four bits and stays
-    /// below 128 only within the row, and an index of 128 or more gives 0.
-    /// </summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static nint Wide256(byte* x, byte* table, byte* y, nint i, nint end)
-    {
-        Vector256<byte> raise = Vector256.Create((byte)112), sixteen = Vector256.Create((byte)16);
-        for (; i <= end - 32; i += 32)
-        {
-            Vector256<byte> index = Vector256.Load(x + i), result = default;
-            for (int row = 0; row < Length; row += 16)
-            {
-                Vector256<byte> entries = Avx2.BroadcastVector128ToVector256((int*)(table + row)).AsByte();
-                result |= Avx2.Shuffle(entries, Avx2.AddSaturate(index, raise));
                 index -= sixteen;
             }
             result.Store(y + i);

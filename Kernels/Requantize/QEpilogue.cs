@@ -82,8 +82,9 @@ internal sealed unsafe class QEpilogue
         else multipliers.CopyTo(_multipliers.Span<float>(0, channels));
         if (table.Length != 0)
         {
-            _table = new AlignedBuffer(256);
-            table.CopyTo(_table.Span<byte>(0, 256));
+            _table = new AlignedBuffer(2 * ByteLookup.Length);
+            table.CopyTo(_table.Span<byte>(0, ByteLookup.Length));
+            ByteLookup.Prepare(_table.Pointer, _table.Pointer + ByteLookup.Length);
         }
         if (sum is not null)
         {
@@ -195,7 +196,7 @@ internal sealed unsafe class QEpilogue
     /// <summary>Multipliers; readable for <see cref="ChannelSlack"/> channels beyond the last.</summary>
     internal float* MultiplierPointer => (float*)_multipliers.Pointer;
 
-    /// <summary>Table, or null.</summary>
+    /// <summary>Table with the steps of <see cref="ByteLookup"/> behind it, or null.</summary>
     internal byte* TablePointer => _table is null ? null : _table.Pointer;
 
     /// <summary>Bytes of one element of the sum operand.</summary>

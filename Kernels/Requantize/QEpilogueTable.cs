@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Octet.Kernels.Requantize;
 
@@ -17,13 +18,21 @@ internal readonly struct No : ISwitch { public static bool On => false; }
 internal static unsafe class QEpilogueTable
 {
     /// <summary>Replaces the bytes of the block, just stored and still in L1, by their table entries.</summary>
+    /// <param name="table"><see cref="QEpilogue.TablePointer"/>.</param>
+    /// <param name="block">The block.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Apply(byte* table, QEpilogueBlock* block)
     {
+        if (Avx2.IsSupported)
+        {
+            ByteLookup.Rows256(table, table + ByteLookup.Length, block->Y, block->YStride, block->Rows, block->Columns);
+            return;
+        }
         for (nint r = 0; r < block->Rows; r++)
         {
             byte* y = block->Y + r * block->YStride;
-            for (nint n = 0; n < block->Columns; n++) y[n] = table[y[n]];
+            nint done = Ssse3.IsSupported ? ByteLookup.Wide128(table + ByteLookup.Length, y, y, block->Columns) : 0;
+            ByteLookup.Scalar(table, y + done, y + done, block->Columns - done);
         }
     }
 
