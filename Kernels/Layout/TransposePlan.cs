@@ -185,6 +185,24 @@ internal sealed unsafe class TransposePlan
                 TransposeBlocks.Interleave((float*)x, (float*)x + xRow, (float*)x + 2 * xRow, columns, (float*)y);
                 return;
             }
+            if (sizeof(T) == 1 && Sse2.IsSupported)
+            {
+                if (rows == 3 && yColumn == 3 && Sse41.IsSupported)
+                {
+                    TransposeBlocks.Interleave((byte*)x, (byte*)x + xRow, (byte*)x + 2 * xRow, columns, (byte*)y);
+                    return;
+                }
+                if (rows <= 8 && yColumn == rows)
+                {
+                    TransposeBlocks.Few((byte*)x, xRow, rows, columns, (byte*)y);
+                    return;
+                }
+                if (rows >= 8 && columns >= 8)
+                {
+                    Bytes((byte*)x, (byte*)y, rows);
+                    return;
+                }
+            }
             for (int c0 = 0; c0 < columns; c0 += Block)
             {
                 int c1 = Math.Min(columns, c0 + Block);
@@ -202,18 +220,31 @@ internal sealed unsafe class TransposePlan
                                 for (int i = c; i < c + 4; i++) y[i * yColumn + r] = x[r * xRow + i];
                         }
                     }
-                    if (sizeof(T) == 1 && Sse2.IsSupported)
-                    {
-                        for (; c <= c1 - 8; c += 8)
-                        {
-                            int r = r0;
-                            for (; r <= r1 - 8; r += 8) TransposeBlocks.Eight((byte*)x + r * xRow + c, xRow, (byte*)y + c * yColumn + r, yColumn);
-                            for (; r < r1; r++)
-                                for (int i = c; i < c + 8; i++) y[i * yColumn + r] = x[r * xRow + i];
-                        }
-                    }
                     for (; c < c1; c++)
                         for (int r = r0; r < r1; r++) y[c * yColumn + r] = x[r * xRow + c];
+                }
+            }
+        }
+
+        /// <summary>At least eight rows and columns of bytes, eight by eight; the last eight of either overlap those before.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private readonly void Bytes(byte* x, byte* y, int rows)
+        {
+            nint xRow = Plan._xRow, yColumn = Plan._yColumn;
+            int columns = Plan._columns;
+            for (int c0 = 0; c0 < columns; c0 += Block)
+            {
+                for (int r0 = 0; r0 < rows; r0 += Block)
+                {
+                    for (int c = c0; c < Math.Min(columns, c0 + Block); c += 8)
+                    {
+                        int column = Math.Min(c, columns - 8);
+                        for (int r = r0; r < Math.Min(rows, r0 + Block); r += 8)
+                        {
+                            int row = Math.Min(r, rows - 8);
+                            TransposeBlocks.Eight(x + row * xRow + column, xRow, y + column * yColumn + row, yColumn);
+                        }
+                    }
                 }
             }
         }

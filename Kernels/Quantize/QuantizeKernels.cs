@@ -133,6 +133,7 @@ internal static unsafe class QuantizeKernels
         where TType : struct, IQuantizedType<T> where T : unmanaged => width switch
         {
             VectorWidth.V512 => &QuantizeLoop<TType, T, Lanes512, Vector512<float>>.Run,
+            VectorWidth.V256 when QuantizeBytes256<TType, T>.Fits => &QuantizeBytes256<TType, T>.Run,
             VectorWidth.V256 => &QuantizeLoop<TType, T, Lanes256, Vector256<float>>.Run,
             VectorWidth.V128 => &QuantizeLoop<TType, T, Lanes128, Vector128<float>>.Run,
             _ => &QuantizeLoop<TType, T, ScalarLanes, float>.Run,

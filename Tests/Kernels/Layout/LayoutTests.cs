@@ -62,6 +62,18 @@ internal sealed class LayoutTests
     }
 
     [Test]
+    public void BytesOfAnyFewRowsBecomeNeighbours([Range(1, 20)] int rows)
+    {
+        foreach (int columns in new[] { 1, 2, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 33, 48, 70, 259 })
+        {
+            byte[] x = new Random(columns).Bytes(2 * rows * columns), y = new byte[x.Length];
+            byte[] expected = [.. Enumerable.Range(0, x.Length).Select(i => x[i / (rows * columns) * rows * columns + i % rows * columns + i / rows % columns])];
+            TransposePlan.Create([2, rows, columns], [0, 2, 1], 1).Run(x, y, Parallelism.None);
+            Assert.That(y, Is.EqualTo(expected), $"{columns} columns");
+        }
+    }
+
+    [Test]
     public void BadPermutationsAreRefused()
     {
         Assert.That(() => TransposePlan.Create([2, 3], [0, 0], 4), Throws.ArgumentException);
