@@ -17,5 +17,6 @@ internal static partial class OperatorTable
         new QAveragePool("QGlobalAveragePool", global: true),
         new QTable(),
         new FlipSign(),
+        new DequantizeAdd(),
     ];
 }

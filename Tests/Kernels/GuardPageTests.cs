@@ -108,6 +108,11 @@ internal sealed class GuardPageTests(VectorWidth width)
                 using GuardedMemory x = Floats(1, length, atEnd);
                 QuantizeKernels.Quantize<Int16Type, short>(As<float>(x), 0.001f, 7, As<short>(y), _cpu, Parallelism.None);
             });
+            Check(4 * length, $"sum of bytes {length}", (atEnd, y) =>
+            {
+                using GuardedMemory a = Bytes(1, length, atEnd), b = Bytes(2, length, atEnd);
+                DequantizedSum.Run(a.Span, (0.3f, 7), b.Span, (0.2f, 9), As<float>(y), _cpu, Parallelism.None);
+            });
             Check(length, $"table {length}", (atEnd, y) =>
             {
                 using GuardedMemory x = Bytes(1, length, atEnd), guarded = GuardedMemory.Of(table, atEnd);

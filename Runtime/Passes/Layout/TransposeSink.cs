@@ -20,7 +20,7 @@ internal static class TransposeSink
     private static readonly HashSet<string> Broadcasting = new(StringComparer.Ordinal)
     {
         "Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum", "Mean", "And", "Or", "Xor", "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual",
-        "Where", "PRelu", "Mod", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "octet.QAdd", "octet.QMul", "octet.QDiv",
+        "Where", "PRelu", "Mod", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "octet.QAdd", "octet.QMul", "octet.QDiv", "octet.DequantizeAdd",
     };
 
     private static readonly HashSet<string> Reductions = new(StringComparer.Ordinal)

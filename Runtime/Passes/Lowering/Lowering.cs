@@ -39,6 +39,7 @@ internal static class Lowering
         new ClampInEpilogue(),
         new QuantizeOutput(),
         new QuantizePair(),
+        new AddDequantized(),
         new QuantizeAverage(),
         new ComposeTables(),
         new TableOfOneSource(),
@@ -137,7 +138,7 @@ internal static class Lowering
 
     private static NodeForm FormOf(Node node)
     {
-        if (LoweringContext.IsQuantize(node) || LoweringContext.IsDequantize(node) || node.OperatorType is "DynamicQuantizeLinear") return NodeForm.Boundary;
+        if (LoweringContext.IsQuantize(node) || LoweringContext.IsDequantize(node) || node.OperatorType is "DynamicQuantizeLinear" || LoweringContext.IsLowered(node, DequantizeAdd.Type)) return NodeForm.Boundary;
         if (LoweringContext.IsLayer(node) || LoweringContext.IsPair(node)) return NodeForm.Integer;
         if (node.Domain == Operator.OctetDomain && node.OperatorType is "QAveragePool" or "QGlobalAveragePool" or "QTable" or "FlipSign") return NodeForm.Integer;
         if (node.OperatorType.StartsWith("QLinear", StringComparison.Ordinal) || node.OperatorType is "QGemm" or "ConvInteger" or "MatMulInteger" or "MatMulIntegerToFloat" or "DynamicQuantizeMatMul" or "DynamicQuantizeLSTM" or DynamicQuantizeGru.Type or DynamicQuantizeRnn.Type) return NodeForm.Integer;
@@ -147,7 +148,7 @@ internal static class Lowering
 
     private static string WhyBoundary(Node node)
     {
-        if (!LoweringContext.IsDequantize(node))
+        if (!LoweringContext.IsDequantize(node) && !LoweringContext.IsLowered(node, DequantizeAdd.Type))
             return node.Inputs[0] is { Producer: { } maker } ? $"real values of {maker.QualifiedType} become integers" : "the model's real input becomes integers";
         string[] readers = [.. node.Output.Uses.Select(use => use.Node.QualifiedType).Distinct()];
         return readers.Length == 0 ? "the model returns real values" : $"{string.Join(", ", readers)} reads real values";

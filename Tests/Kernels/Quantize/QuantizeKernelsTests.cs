@@ -98,6 +98,16 @@ internal sealed class QuantizeKernelsTests(VectorWidth width)
         }
     }
 
+    [Test]
+    public void SumOfBytesRoundsEveryOperation([Values(1f, 0.0371f, 1e-30f)] float scale)
+    {
+        byte[] a = [.. Enumerable.Range(0, 65536 + 5).Select(i => (byte)(i >> 8))], b = [.. Enumerable.Range(0, a.Length).Select(i => (byte)i)];
+        var y = new float[a.Length];
+        DequantizedSum.Run(a, (scale, 77), b, (0.0173f, 128), y, _cpu, new Parallelism(TestPool.Four, 3));
+        Assert.That(y, Is.EqualTo(a.Zip(b, (left, right) => (float)((left - 77) * scale) + (float)((right - 128) * 0.0173f))));
+        Assert.That(() => DequantizedSum.Run(a, (1, 0), b.AsSpan(1), (1, 0), y, _cpu, Parallelism.None), Throws.ArgumentException);
+    }
+
     public static readonly (QuantizedBinaryConstants Constants, string Name)[] Constants =
     [
         (new(0, 0, 0, 1f, 1f, 0, 255), "plain"),

@@ -164,6 +164,32 @@ internal sealed class GraphLoweringTests
         Assert.That(QuantizedGraph.Types(graph.CheckAgainstSimulation(Ties, out _)), Is.EqualTo(new[] { "QuantizeLinear", "octet.QTable" }));
     }
 
+    [Test]
+    public void ASumThatStaysRealReadsBytesBitForBit([Values] bool signed, [Values] bool readElsewhere)
+    {
+        DataType element = signed ? DataType.Int8 : DataType.UInt8;
+        int moved = signed ? 128 : 0;
+        var graph = new QuantizedGraph(45);
+        Value a = graph.Fake(graph.Input(4, 3, 41), 0.03f, 140 - moved, element), b = graph.Fake(graph.Input(4, 3, 41), 0.017f, 120 - moved, element);
+        graph.Output(graph.Node("Softmax", [graph.Node("Add", [a, b])]));
+        if (readElsewhere) graph.Output(graph.Node("Softmax", [a]));
+        Tensor[] one = graph.RunLowered(out Graph lowered, out LoweringReport report), three = graph.RunLowered(out Graph apart, out _, "add-dequantized");
+        Assert.That(QuantizedGraph.Types(lowered).Count(type => type == "DequantizeLinear"), Is.EqualTo(readElsewhere ? 1 : 0));
+        Assert.That(QuantizedGraph.Types(lowered), Does.Contain("octet.DequantizeAdd").And.None.EqualTo("Add"));
+        Assert.That(QuantizedGraph.Types(apart), Does.Contain("Add"));
+        Assert.That(report.For("add")!.Rules, Is.EqualTo(new[] { "add-dequantized" }));
+        for (int i = 0; i < one.Length; i++) Assert.That(one[i].Bytes.ToArray(), Is.EqualTo(three[i].Bytes.ToArray()));
+    }
+
+    [Test]
+    public void ASumThatBroadcastsStaysFloat()
+    {
+        var graph = new QuantizedGraph(46);
+        Value a = graph.Fake(graph.Input(4, 3, 41), 0.03f, 140), b = graph.Fake(graph.Input(4, 41), 0.017f, 120);
+        graph.Output(graph.Node("Softmax", [graph.Node("Add", [a, b])]));
+        Assert.That(QuantizedGraph.Types(graph.Lower().Graph), Does.Contain("Add"));
+    }
+
     private const string OneSource = "table-of-one-source";
 
     [Test]

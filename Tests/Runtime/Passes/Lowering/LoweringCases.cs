@@ -73,6 +73,7 @@ internal static class LoweringCases
         new("batch dot", (g, t) => Result(g, g.Node("MatMul", [Fake(g, g.Input(2, 2, 3, 5, 9), 0.016f, 128, t), Fake(g, g.Input(1, 2, 3, 9, 4), 0.008f, 120, t)]), 0.04f, 128, t)),
         new("batch dot scaled", (g, t) => Result(g, g.Node("Mul", [g.Node("MatMul", [Fake(g, g.Input(2, 2, 5, 9), 0.016f, 128, t), Fake(g, g.Input(1, 2, 9, 4), 0.008f, 120, t)]), g.Scalar(0.25f)]), 0.01f, 128, t)),
         new("add", (g, t) => Result(g, g.Node("Add", [Image(g, t), Fake(g, g.Input(1, 8, 1, 1), 0.008f, 100, t)]), 0.022f, 128, t)),
+        new("add to real values", (g, t) => g.Output(g.Node("Relu", [g.Node("Add", [Image(g, t), Fake(g, g.Input(1, 1, 8, 6, 6), 0.008f, 100, t)])]))),
         new("sub", (g, t) => Result(g, g.Node("Sub", [Image(g, t), Fake(g, g.Input(1, 6), 0.008f, 100, t)]), 0.022f, 128, t)),
         new("mul", (g, t) => Result(g, g.Node("Mul", [Image(g, t), Fake(g, g.Input(1, 1, 8, 6, 6), 0.008f, 128, t)]), 0.014f, 128, t)),
         new("div", (g, t) => Result(g, g.Node("Div", [Image(g, t), Fake(g, g.Node("Exp", [g.Input(1, 1, 8, 6, 6)]), 0.011f, 0, t)]), 0.03f, 128, t)),
