@@ -148,13 +148,16 @@ internal sealed unsafe class SConvIndirect
             int column = panel * _kernel.Nr, columns = Math.Min(_kernel.Nr, _groupOut - column);
             float* b = w.Panels + (nint)column * w.K;
             int channel = group * _groupOut + column;
-            for (int i = 0; i < tileCount; i++)
+            tiler.Prefetch(b, b + (nint)_kernel.Nr * w.K, (nint)w.K * _kernel.PanelWidth(columns), tileCount);
+            for (int i = 0; i < tileCount;)
             {
                 TileAt* tile = tiles + i;
-                tiler.Prefetch(b, b + (nint)_kernel.Nr * w.K, (nint)w.K * _kernel.PanelWidth(columns), i, tileCount);
+                int count = 1;
+                while (i + count < tileCount && tile[count].Rows == tile->Rows && tile[count].Pixel == tile->Pixel + count * tile->Rows * _w.OutStep) count++;
                 float* sum = work.Sum == null ? null : work.Sum + tile->Pixel * work.SumStride + channel;
-                tiler.Run(pointers + tile->Pointers, (int)tile->Rows, b, channel, columns, sum, (nint)work.SumStride * _w.OutStep,
+                tiler.Run(pointers + tile->Pointers, (int)tile->Rows, count, b, channel, columns, sum, (nint)work.SumStride * _w.OutStep,
                     work.Y + tile->Pixel * work.YStride + channel, (nint)work.YStride * _w.OutStep);
+                i += count;
             }
         }
     }

@@ -335,25 +335,23 @@ internal sealed unsafe class SConvWinograd
     private void Multiply(int firstColumn, int endColumn, int rows, float* v, nint positionStride, float* products, nint productStride)
     {
         int depth = _shape.InChannels, matrixTiles = (rows + _kernel.Mr - 1) / _kernel.Mr;
-        float** pointers = stackalloc float*[_kernel.Mr];
+        int low = rows / matrixTiles, lowTiles = matrixTiles - rows % matrixTiles;
+        float** pointers = stackalloc float*[rows];
         float* spare = stackalloc float[SGemmTiler.SpareFloats];
         var tiler = new SGemmTiler(_kernel, _plain, 1, depth, spare);
         for (int position = 0; position < _positions; position++, v += positionStride, products += productStride)
         {
+            for (int r = 0; r < rows; r++) pointers[r] = v + (nint)r * _rowIn;
             float* panels = _weights[position].Panels, following = _weights[position + 1 < _positions ? position + 1 : 0].Panels;
             for (int column = firstColumn; column < endColumn; column += _kernel.Nr)
             {
                 int width = _kernel.PanelWidth(Math.Min(_kernel.Nr, endColumn - column));
                 float* b = panels + (nint)column * depth, next = column + _kernel.Nr < endColumn ? b + (nint)_kernel.Nr * depth : following + (nint)firstColumn * depth;
-                int row = 0;
-                for (int tile = 0; tile < matrixTiles; tile++)
-                {
-                    int tileRows = (rows - row) / (matrixTiles - tile);
-                    for (int r = 0; r < tileRows; r++) pointers[r] = v + (nint)(row + r) * _rowIn;
-                    tiler.Prefetch(b, next, (nint)depth * width, tile, matrixTiles);
-                    tiler.Run(pointers, tileRows, b, 0, width, null, 0, products + (nint)row * GroupColumns + (column - firstColumn), GroupColumns);
-                    row += tileRows;
-                }
+                float* to = products + (column - firstColumn);
+                tiler.Prefetch(b, next, (nint)depth * width, matrixTiles);
+                tiler.Run(pointers, low, lowTiles, b, 0, width, null, 0, to, GroupColumns);
+                int done = low * lowTiles;
+                if (done < rows) tiler.Run(pointers + done, low + 1, matrixTiles - lowTiles, b, 0, width, null, 0, to + (nint)done * GroupColumns, GroupColumns);
             }
         }
     }

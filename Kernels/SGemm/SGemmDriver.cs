@@ -15,6 +15,12 @@ internal static unsafe class SGemmDriver
     /// <summary>Depth of a block: a panel of B of that depth is at most 96 KiB.</summary>
     private const int BlockDepth = 768;
 
+    /// <summary>Bytes of a B that stays in L1 beside some rows: rows then meet all of it at once, and their outputs are written in order.</summary>
+    private const int NearBytes = 16 * 1024;
+
+    /// <summary>Tiles of such rows.</summary>
+    private const int NearTiles = 4;
+
     /// <summary>Multiply-accumulates below which a piece is not worth handing to another thread: about 10 µs.</summary>
     private const long PieceWork = 1 << 19;
 
@@ -93,7 +99,10 @@ internal static unsafe class SGemmDriver
             // Few rows read B once anyway; a sum operand may lie in the output, which then cannot hold running sums.
             int cuts = M <= 4 * mr || Sum != null ? 1 : (k + BlockDepth - 1) / BlockDepth;
             _blockDepth = Math.Max(1, (k + cuts - 1) / Math.Max(1, cuts));
-            int rows = (int)Math.Clamp(BlockBytes / (_blockDepth * (long)sizeof(float)) / mr * mr, 4 * mr, 64 * mr);
+            int most = (int)Math.Clamp(BlockBytes / (_blockDepth * (long)sizeof(float)) / mr * mr, 4 * mr, 64 * mr);
+            // Blocks are about equal: a block of two rows would read all of B for them.
+            int blocks = Math.Max(1, (int)Math.Round((double)M / most, MidpointRounding.AwayFromZero));
+            int rows = ((M + blocks - 1) / blocks + mr - 1) / mr * mr;
             _groupPanels = panelCount;
             if (workers > 1)
             {
@@ -118,27 +127,39 @@ internal static unsafe class SGemmDriver
             int firstPanel = group * _groupPanels, endPanel = Math.Min(firstPanel + _groupPanels, SGemmPacking.Panels(n, kernel));
             int tiles = (rows + kernel.Mr - 1) / kernel.Mr;
 
-            float** pointers = stackalloc float*[kernel.Mr];
+            int low = rows / tiles, lowTiles = tiles - rows % tiles;
+            int groupTiles = (long)k * n * sizeof(float) <= NearBytes ? NearTiles : tiles;
+            float** pointers = stackalloc float*[rows];
             float* spare = stackalloc float[SGemmTiler.SpareFloats];
             for (int from = 0; ; from += _blockDepth)
             {
                 int depth = Math.Min(_blockDepth, k - from);
                 var tiler = new SGemmTiler(kernel, epilogue, 1, depth, spare) { First = from == 0, Last = from + depth >= k };
-                for (int panel = firstPanel; panel < endPanel; panel++)
+                for (int r = 0; r < rows; r++) pointers[r] = A + (firstRow + r) * Lda + from;
+                for (int firstTile = 0; firstTile < tiles; firstTile += groupTiles)
                 {
-                    int column = panel * kernel.Nr, columns = Math.Min(kernel.Nr, n - column), width = kernel.PanelWidth(columns);
-                    float* b = panels + (nint)column * k + (nint)from * width;
-                    float* next = panel + 1 < endPanel ? b + (nint)kernel.Nr * k : panels + (nint)firstPanel * kernel.Nr * k + (nint)(from + depth) * width;
-                    int row = firstRow;
-                    for (int tile = 0; tile < tiles; tile++)
+                    int endTile = Math.Min(firstTile + groupTiles, tiles);
+                    for (int panel = firstPanel; panel < endPanel; panel++)
                     {
-                        // Rows are spread evenly over the tiles: 13 rows are 7 + 6, not 12 + 1.
-                        int tileRows = (firstRow + rows - row) / (tiles - tile);
-                        for (int r = 0; r < tileRows; r++) pointers[r] = A + (row + r) * Lda + from;
-                        tiler.Prefetch(b, next, (nint)depth * width, tile, tiles);
-                        tiler.Run(pointers, tileRows, b, column, columns, Sum == null ? null : Sum + row * SumStride + column, SumStride,
-                            Y + row * YStride + column, YStride);
-                        row += tileRows;
+                        int column = panel * kernel.Nr, columns = Math.Min(kernel.Nr, n - column), width = kernel.PanelWidth(columns);
+                        float* b = panels + (nint)column * k + (nint)from * width;
+                        if (rows == 1 && tiler is { First: true, Last: true } && panel + SGemmKernel.RowPanels <= endPanel && column + SGemmKernel.RowPanels * kernel.Nr <= n)
+                        {
+                            tiler.RunRow(pointers, b, (nint)kernel.Nr * k, column, Sum == null ? null : Sum + firstRow * SumStride + column, Y + firstRow * YStride + column);
+                            panel += SGemmKernel.RowPanels - 1;
+                            continue;
+                        }
+                        float* next = panel + 1 < endPanel ? b + (nint)kernel.Nr * k : panels + (nint)firstPanel * kernel.Nr * k + (nint)(from + depth) * width;
+                        tiler.Prefetch(b, next, (nint)depth * width, endTile - firstTile);
+                        // Rows are spread evenly over the tiles: 13 rows are 6 + 7, not 12 + 1.
+                        for (int tile = firstTile; tile < endTile;)
+                        {
+                            int height = tile < lowTiles ? low : low + 1, count = (tile < lowTiles ? Math.Min(lowTiles, endTile) : endTile) - tile;
+                            int row = tile * low + Math.Max(0, tile - lowTiles);
+                            tiler.Run(pointers + row, height, count, b, column, columns, Sum == null ? null : Sum + (firstRow + row) * SumStride + column, SumStride,
+                                Y + (firstRow + row) * YStride + column, YStride);
+                            tile += count;
+                        }
                     }
                 }
                 if (from + depth >= k) break;
@@ -186,35 +207,78 @@ internal unsafe struct SGemmTiler
     /// </summary>
     /// <param name="b">The panel in use.</param>
     /// <param name="next">The panel that follows.</param>
-    /// <param name="floats">Floats of either.</param>
-    /// <param name="tile">Which tile of the panel is about to run.</param>
+    /// <param name="floats">Floats of either; 0 for panels that stay near anyway.</param>
     /// <param name="tiles">Tiles of the panel.</param>
-    public void Prefetch(float* b, float* next, nint floats, int tile, int tiles)
+    public void Prefetch(float* b, float* next, nint floats, int tiles)
     {
         const int streamAheadBytes = 4096;
-        nint bytes = floats * sizeof(float), steps = Math.Max(1, _arguments.Taps * _arguments.Depth);
-        _arguments.Prefetch = tiles == 1 ? (byte*)b + streamAheadBytes : (byte*)next + bytes / tiles * tile;
-        _arguments.PrefetchStep = (bytes / tiles + steps - 1) / steps;
+        nint steps = Math.Max(1, tiles * _arguments.Taps * _arguments.Depth);
+        _arguments.Prefetch = tiles == 1 ? (byte*)b + streamAheadBytes : (byte*)next;
+        _arguments.PrefetchStep = (floats * sizeof(float) + steps - 1) / steps;
     }
 
-    /// <summary>One tile, <paramref name="rows"/> × <paramref name="columns"/>; <paramref name="channel"/> is the bias of its first column.</summary>
-    public void Run(float** pointers, int rows, float* b, int channel, int columns, float* sum, nint sumStride, float* y, nint yStride)
+    /// <summary>
+    /// <paramref name="tiles"/> tiles of <paramref name="rows"/> × <paramref name="columns"/> that follow each other in pointers, sum and output;
+    /// <paramref name="channel"/> is the bias of their first column.
+    /// </summary>
+    public void Run(float** pointers, int rows, int tiles, float* b, int channel, int columns, float* sum, nint sumStride, float* y, nint yStride)
     {
-        // The sum may lie in the output, so a tile that must not see it yet is computed beside it.
-        bool separate = sum != null && _epilogue.ActivationFirst && _epilogue.AfterStore is not null;
-        _arguments.Rows = pointers;
         _arguments.B = b;
         _arguments.Bias = First ? _epilogue.Bias + channel : null;
         _arguments.Columns = columns;
         _arguments.Clamps = Last && _epilogue.Clamps;
-        _arguments.Sum = separate ? null : sum;
+        _arguments.Rows = pointers;
         _arguments.SumStride = sumStride;
+        delegate*<SGemmTileArguments*, void> run = _kernel.Tile(rows, columns <= _kernel.Lanes ? 1 : 2);
+        if (Last && _epilogue.AfterStore is not null)
+        {
+            for (int tile = 0; tile < tiles; tile++)
+            {
+                RunActivated(run, pointers + tile * rows * _arguments.Taps, rows, columns, sum == null ? null : sum + tile * rows * sumStride, y + tile * rows * yStride, yStride);
+            }
+            return;
+        }
+        _arguments.Tiles = tiles;
+        _arguments.Sum = sum;
+        _arguments.Y = y;
+        _arguments.YStride = yStride;
+        fixed (SGemmTileArguments* arguments = &_arguments) run(arguments);
+    }
+
+    private void RunActivated(delegate*<SGemmTileArguments*, void> run, float** pointers, int rows, int columns, float* sum, float* y, nint yStride)
+    {
+        // The sum may lie in the output, so a tile that must not see it yet is computed beside it.
+        bool separate = sum != null && _epilogue.ActivationFirst;
+        _arguments.Tiles = 1;
+        _arguments.Rows = pointers;
+        _arguments.Sum = separate ? null : sum;
         _arguments.Y = separate ? _spare : y;
         _arguments.YStride = separate ? _kernel.Nr : yStride;
-        fixed (SGemmTileArguments* arguments = &_arguments)
-            _kernel.Tile(rows, columns <= _kernel.Lanes ? 1 : 2)(arguments);
-        if (!Last || _epilogue.AfterStore is not { } activation) return;
+        nint sumStride = _arguments.SumStride;
+        fixed (SGemmTileArguments* arguments = &_arguments) run(arguments);
+        Activate(rows, columns, separate, sum, sumStride, y, yStride);
+    }
 
+    /// <summary>One row by <see cref="SGemmKernel.RowPanels"/> whole panels.</summary>
+    public void RunRow(float** pointers, float* b, nint panelStride, int channel, float* sum, float* y)
+    {
+        bool separate = sum != null && _epilogue.ActivationFirst && _epilogue.AfterStore is not null;
+        int columns = SGemmKernel.RowPanels * _kernel.Nr;
+        _arguments.Rows = pointers;
+        _arguments.B = b;
+        _arguments.PanelStride = panelStride;
+        _arguments.Bias = _epilogue.Bias + channel;
+        _arguments.Columns = columns;
+        _arguments.Clamps = _epilogue.Clamps;
+        _arguments.Sum = separate ? null : sum;
+        _arguments.Y = separate ? _spare : y;
+        fixed (SGemmTileArguments* arguments = &_arguments) _kernel.Row(arguments);
+        Activate(1, columns, separate, sum, 0, y, 0);
+    }
+
+    private readonly void Activate(int rows, int columns, bool separate, float* sum, nint sumStride, float* y, nint yStride)
+    {
+        if (_epilogue.AfterStore is not { } activation) return;
         for (int r = 0; r < rows; r++)
         {
             float* target = y + r * yStride;

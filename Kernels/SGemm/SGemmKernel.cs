@@ -10,7 +10,7 @@ internal sealed unsafe class SGemmKernel
     // [rows − 1][vectors − 1]
     private readonly delegate*<SGemmTileArguments*, void>[] _tiles;
 
-    private SGemmKernel(string name, CpuFeatures requires, int mr, int lanes, float throughput, delegate*<SGemmTileArguments*, void>[] tiles)
+    private SGemmKernel(string name, CpuFeatures requires, int mr, int lanes, float throughput, delegate*<SGemmTileArguments*, void>[] tiles, delegate*<SGemmTileArguments*, void> row)
     {
         Name = name;
         Requires = requires;
@@ -19,6 +19,7 @@ internal sealed unsafe class SGemmKernel
         Nr = 2 * lanes;
         Throughput = throughput;
         _tiles = tiles;
+        Row = row;
     }
 
     /// <summary><c>types-MrxNr-isa</c>.</summary>
@@ -41,6 +42,12 @@ internal sealed unsafe class SGemmKernel
 
     /// <summary>The tile of <paramref name="rows"/> ≤ <see cref="Mr"/> rows and 1 or 2 vectors.</summary>
     public delegate*<SGemmTileArguments*, void> Tile(int rows, int vectors) => _tiles[2 * (rows - 1) + vectors - 1];
+
+    /// <summary>One row by <see cref="RowPanels"/> whole panels.</summary>
+    public delegate*<SGemmTileArguments*, void> Row { get; }
+
+    /// <summary>Panels that <see cref="Row"/> takes.</summary>
+    public const int RowPanels = 4;
 
     /// <summary>Columns stored for <paramref name="columns"/> remaining ones: one vector or two.</summary>
     public int PanelWidth(int columns) => columns <= Lanes ? Lanes : Nr;
@@ -69,7 +76,7 @@ internal sealed unsafe class SGemmKernel
         Add<TLanes, V, Rows10>(tiles, mr);
         Add<TLanes, V, Rows11>(tiles, mr);
         Add<TLanes, V, Rows12>(tiles, mr);
-        return new(name, requires, mr, TLanes.Count, throughput, tiles);
+        return new(name, requires, mr, TLanes.Count, throughput, tiles, &SGemvTile<TLanes, V>.Run);
     }
 
     private static void Add<TLanes, V, TRows>(delegate*<SGemmTileArguments*, void>[] tiles, int mr)

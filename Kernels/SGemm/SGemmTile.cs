@@ -6,7 +6,10 @@ namespace Octet.Kernels.SGemm;
 /// <summary>What one tile needs; filled by a driver on its stack.</summary>
 internal unsafe struct SGemmTileArguments
 {
-    /// <summary>Row pointers, <c>[taps][rows]</c>: where the <see cref="Depth"/> consecutive floats of each row begin for each tap.</summary>
+    /// <summary>Tiles of the same height that follow each other in <see cref="Rows"/>, <see cref="Sum"/> and <see cref="Y"/>; these three and <see cref="Prefetch"/> advance.</summary>
+    public nint Tiles;
+
+    /// <summary>Row pointers, <c>[tiles][taps][rows]</c>: where the <see cref="Depth"/> consecutive floats of each row begin for each tap.</summary>
     public float** Rows;
 
     /// <summary>Segments that the depth consists of: 1 for a matrix, the taps of the window for a convolution.</summary>
@@ -17,6 +20,9 @@ internal unsafe struct SGemmTileArguments
 
     /// <summary>Packed B panel, <c>[taps · depth][panel width]</c>.</summary>
     public float* B;
+
+    /// <summary>Floats between panels, for a tile that reads several.</summary>
+    public nint PanelStride;
 
     /// <summary>Start values of the accumulators, one per column; null to go on from what <see cref="Y"/> holds.</summary>
     public float* Bias;
@@ -78,354 +84,362 @@ internal static unsafe class SGemmTile<TLanes, V, TRows, TVectors>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(SGemmTileArguments* t)
     {
-        // Columns that are not all there, and a sum after a clamp, are left to the spare tile and what follows it.
-        bool simple = t->Columns == sizeof(TVectors) * TLanes.Count && (t->Sum == null || !(t->Clamps && t->ClampFirst));
-        float* y = simple ? t->Y : t->Spare;
-        nint stride = simple ? t->YStride : sizeof(TVectors) * TLanes.Count;
+        while (true)
+        {
+            // Columns that are not all there, and a sum after a clamp, are left to the spare tile and what follows it.
+            bool simple = t->Columns == sizeof(TVectors) * TLanes.Count && (t->Sum == null || !(t->Clamps && t->ClampFirst));
+            float* y = simple ? t->Y : t->Spare;
+            nint stride = simple ? t->YStride : sizeof(TVectors) * TLanes.Count;
 
-        V c00 = TLanes.Create(0f), c01 = c00;
-        V c10 = c00, c11 = c00;
-        V c20 = c00, c21 = c00;
-        V c30 = c00, c31 = c00;
-        V c40 = c00, c41 = c00;
-        V c50 = c00, c51 = c00;
-        V c60 = c00, c61 = c00;
-        V c70 = c00, c71 = c00;
-        V c80 = c00, c81 = c00;
-        V c90 = c00, c91 = c00;
-        V ca0 = c00, ca1 = c00;
-        V cb0 = c00, cb1 = c00;
-        if (t->Bias != null)
-        {
-            c00 = TLanes.Load(t->Bias);
-            if (sizeof(TVectors) > 1) c01 = TLanes.Load(t->Bias + TLanes.Count);
-            if (sizeof(TRows) > 1) (c10, c11) = (c00, c01);
-            if (sizeof(TRows) > 2) (c20, c21) = (c00, c01);
-            if (sizeof(TRows) > 3) (c30, c31) = (c00, c01);
-            if (sizeof(TRows) > 4) (c40, c41) = (c00, c01);
-            if (sizeof(TRows) > 5) (c50, c51) = (c00, c01);
-            if (sizeof(TRows) > 6) (c60, c61) = (c00, c01);
-            if (sizeof(TRows) > 7) (c70, c71) = (c00, c01);
-            if (sizeof(TRows) > 8) (c80, c81) = (c00, c01);
-            if (sizeof(TRows) > 9) (c90, c91) = (c00, c01);
-            if (sizeof(TRows) > 10) (ca0, ca1) = (c00, c01);
-            if (sizeof(TRows) > 11) (cb0, cb1) = (c00, c01);
-        }
-        else
-        {
-            if (!simple) SGemmSpare<TLanes, V>.Fill(t, sizeof(TRows), sizeof(TVectors) * TLanes.Count);
-            float* from = y;
-            c00 = TLanes.Load(from);
-            if (sizeof(TVectors) > 1) c01 = TLanes.Load(from + TLanes.Count);
-            if (sizeof(TRows) > 1)
+            V c00 = TLanes.Create(0f), c01 = c00;
+            V c10 = c00, c11 = c00;
+            V c20 = c00, c21 = c00;
+            V c30 = c00, c31 = c00;
+            V c40 = c00, c41 = c00;
+            V c50 = c00, c51 = c00;
+            V c60 = c00, c61 = c00;
+            V c70 = c00, c71 = c00;
+            V c80 = c00, c81 = c00;
+            V c90 = c00, c91 = c00;
+            V ca0 = c00, ca1 = c00;
+            V cb0 = c00, cb1 = c00;
+            if (t->Bias != null)
             {
-                from += stride;
-                c10 = TLanes.Load(from);
-                if (sizeof(TVectors) > 1) c11 = TLanes.Load(from + TLanes.Count);
+                c00 = TLanes.Load(t->Bias);
+                if (sizeof(TVectors) > 1) c01 = TLanes.Load(t->Bias + TLanes.Count);
+                if (sizeof(TRows) > 1) (c10, c11) = (c00, c01);
+                if (sizeof(TRows) > 2) (c20, c21) = (c00, c01);
+                if (sizeof(TRows) > 3) (c30, c31) = (c00, c01);
+                if (sizeof(TRows) > 4) (c40, c41) = (c00, c01);
+                if (sizeof(TRows) > 5) (c50, c51) = (c00, c01);
+                if (sizeof(TRows) > 6) (c60, c61) = (c00, c01);
+                if (sizeof(TRows) > 7) (c70, c71) = (c00, c01);
+                if (sizeof(TRows) > 8) (c80, c81) = (c00, c01);
+                if (sizeof(TRows) > 9) (c90, c91) = (c00, c01);
+                if (sizeof(TRows) > 10) (ca0, ca1) = (c00, c01);
+                if (sizeof(TRows) > 11) (cb0, cb1) = (c00, c01);
             }
-            if (sizeof(TRows) > 2)
+            else
             {
-                from += stride;
-                c20 = TLanes.Load(from);
-                if (sizeof(TVectors) > 1) c21 = TLanes.Load(from + TLanes.Count);
-            }
-            if (sizeof(TRows) > 3)
-            {
-                from += stride;
-                c30 = TLanes.Load(from);
-                if (sizeof(TVectors) > 1) c31 = TLanes.Load(from + TLanes.Count);
-            }
-            if (sizeof(TRows) > 4)
-            {
-                from += stride;
-                c40 = TLanes.Load(from);
-                if (sizeof(TVectors) > 1) c41 = TLanes.Load(from + TLanes.Count);
-            }
-            if (sizeof(TRows) > 5)
-            {
-                from += stride;
-                c50 = TLanes.Load(from);
-                if (sizeof(TVectors) > 1) c51 = TLanes.Load(from + TLanes.Count);
-            }
-            if (sizeof(TRows) > 6)
-            {
-                from += stride;
-                c60 = TLanes.Load(from);
-                if (sizeof(TVectors) > 1) c61 = TLanes.Load(from + TLanes.Count);
-            }
-            if (sizeof(TRows) > 7)
-            {
-                from += stride;
-                c70 = TLanes.Load(from);
-                if (sizeof(TVectors) > 1) c71 = TLanes.Load(from + TLanes.Count);
-            }
-            if (sizeof(TRows) > 8)
-            {
-                from += stride;
-                c80 = TLanes.Load(from);
-                if (sizeof(TVectors) > 1) c81 = TLanes.Load(from + TLanes.Count);
-            }
-            if (sizeof(TRows) > 9)
-            {
-                from += stride;
-                c90 = TLanes.Load(from);
-                if (sizeof(TVectors) > 1) c91 = TLanes.Load(from + TLanes.Count);
-            }
-            if (sizeof(TRows) > 10)
-            {
-                from += stride;
-                ca0 = TLanes.Load(from);
-                if (sizeof(TVectors) > 1) ca1 = TLanes.Load(from + TLanes.Count);
-            }
-            if (sizeof(TRows) > 11)
-            {
-                from += stride;
-                cb0 = TLanes.Load(from);
-                if (sizeof(TVectors) > 1) cb1 = TLanes.Load(from + TLanes.Count);
-            }
-        }
-
-        float* b = t->B;
-        float** rows = t->Rows;
-        byte* prefetch = t->Prefetch;
-        nint depth = t->Depth, prefetchStep = t->PrefetchStep;
-        for (nint tap = t->Taps; tap > 0; tap--, rows += sizeof(TRows))
-        {
-            float* a0 = rows[0];
-            float* a1 = sizeof(TRows) > 1 ? rows[1] : a0;
-            float* a2 = sizeof(TRows) > 2 ? rows[2] : a0;
-            float* a3 = sizeof(TRows) > 3 ? rows[3] : a0;
-            float* a4 = sizeof(TRows) > 4 ? rows[4] : a0;
-            float* a5 = sizeof(TRows) > 5 ? rows[5] : a0;
-            float* a6 = sizeof(TRows) > 6 ? rows[6] : a0;
-            float* a7 = sizeof(TRows) > 7 ? rows[7] : a0;
-            float* a8 = sizeof(TRows) > 8 ? rows[8] : a0;
-            float* a9 = sizeof(TRows) > 9 ? rows[9] : a0;
-            float* aa = sizeof(TRows) > 10 ? rows[10] : a0;
-            float* ab = sizeof(TRows) > 11 ? rows[11] : a0;
-            for (nint k = 0; k < depth; k++, b += sizeof(TVectors) * TLanes.Count)
-            {
-                TLanes.Prefetch(prefetch);
-                prefetch += prefetchStep;
-                V b0 = TLanes.Load(b), b1 = b0;
-                if (sizeof(TVectors) > 1) b1 = TLanes.Load(b + TLanes.Count);
-                V a = TLanes.Create(a0[k]);
-                c00 = TLanes.MultiplyAdd(a, b0, c00);
-                if (sizeof(TVectors) > 1) c01 = TLanes.MultiplyAdd(a, b1, c01);
+                if (!simple) SGemmSpare<TLanes, V>.Fill(t, sizeof(TRows), sizeof(TVectors) * TLanes.Count);
+                float* from = y;
+                c00 = TLanes.Load(from);
+                if (sizeof(TVectors) > 1) c01 = TLanes.Load(from + TLanes.Count);
                 if (sizeof(TRows) > 1)
                 {
-                    a = TLanes.Create(a1[k]);
-                    c10 = TLanes.MultiplyAdd(a, b0, c10);
-                    if (sizeof(TVectors) > 1) c11 = TLanes.MultiplyAdd(a, b1, c11);
+                    from += stride;
+                    c10 = TLanes.Load(from);
+                    if (sizeof(TVectors) > 1) c11 = TLanes.Load(from + TLanes.Count);
                 }
                 if (sizeof(TRows) > 2)
                 {
-                    a = TLanes.Create(a2[k]);
-                    c20 = TLanes.MultiplyAdd(a, b0, c20);
-                    if (sizeof(TVectors) > 1) c21 = TLanes.MultiplyAdd(a, b1, c21);
+                    from += stride;
+                    c20 = TLanes.Load(from);
+                    if (sizeof(TVectors) > 1) c21 = TLanes.Load(from + TLanes.Count);
                 }
                 if (sizeof(TRows) > 3)
                 {
-                    a = TLanes.Create(a3[k]);
-                    c30 = TLanes.MultiplyAdd(a, b0, c30);
-                    if (sizeof(TVectors) > 1) c31 = TLanes.MultiplyAdd(a, b1, c31);
+                    from += stride;
+                    c30 = TLanes.Load(from);
+                    if (sizeof(TVectors) > 1) c31 = TLanes.Load(from + TLanes.Count);
                 }
                 if (sizeof(TRows) > 4)
                 {
-                    a = TLanes.Create(a4[k]);
-                    c40 = TLanes.MultiplyAdd(a, b0, c40);
-                    if (sizeof(TVectors) > 1) c41 = TLanes.MultiplyAdd(a, b1, c41);
+                    from += stride;
+                    c40 = TLanes.Load(from);
+                    if (sizeof(TVectors) > 1) c41 = TLanes.Load(from + TLanes.Count);
                 }
                 if (sizeof(TRows) > 5)
                 {
-                    a = TLanes.Create(a5[k]);
-                    c50 = TLanes.MultiplyAdd(a, b0, c50);
-                    if (sizeof(TVectors) > 1) c51 = TLanes.MultiplyAdd(a, b1, c51);
+                    from += stride;
+                    c50 = TLanes.Load(from);
+                    if (sizeof(TVectors) > 1) c51 = TLanes.Load(from + TLanes.Count);
                 }
                 if (sizeof(TRows) > 6)
                 {
-                    a = TLanes.Create(a6[k]);
-                    c60 = TLanes.MultiplyAdd(a, b0, c60);
-                    if (sizeof(TVectors) > 1) c61 = TLanes.MultiplyAdd(a, b1, c61);
+                    from += stride;
+                    c60 = TLanes.Load(from);
+                    if (sizeof(TVectors) > 1) c61 = TLanes.Load(from + TLanes.Count);
                 }
                 if (sizeof(TRows) > 7)
                 {
-                    a = TLanes.Create(a7[k]);
-                    c70 = TLanes.MultiplyAdd(a, b0, c70);
-                    if (sizeof(TVectors) > 1) c71 = TLanes.MultiplyAdd(a, b1, c71);
+                    from += stride;
+                    c70 = TLanes.Load(from);
+                    if (sizeof(TVectors) > 1) c71 = TLanes.Load(from + TLanes.Count);
                 }
                 if (sizeof(TRows) > 8)
                 {
-                    a = TLanes.Create(a8[k]);
-                    c80 = TLanes.MultiplyAdd(a, b0, c80);
-                    if (sizeof(TVectors) > 1) c81 = TLanes.MultiplyAdd(a, b1, c81);
+                    from += stride;
+                    c80 = TLanes.Load(from);
+                    if (sizeof(TVectors) > 1) c81 = TLanes.Load(from + TLanes.Count);
                 }
                 if (sizeof(TRows) > 9)
                 {
-                    a = TLanes.Create(a9[k]);
-                    c90 = TLanes.MultiplyAdd(a, b0, c90);
-                    if (sizeof(TVectors) > 1) c91 = TLanes.MultiplyAdd(a, b1, c91);
+                    from += stride;
+                    c90 = TLanes.Load(from);
+                    if (sizeof(TVectors) > 1) c91 = TLanes.Load(from + TLanes.Count);
                 }
                 if (sizeof(TRows) > 10)
                 {
-                    a = TLanes.Create(aa[k]);
-                    ca0 = TLanes.MultiplyAdd(a, b0, ca0);
-                    if (sizeof(TVectors) > 1) ca1 = TLanes.MultiplyAdd(a, b1, ca1);
+                    from += stride;
+                    ca0 = TLanes.Load(from);
+                    if (sizeof(TVectors) > 1) ca1 = TLanes.Load(from + TLanes.Count);
                 }
                 if (sizeof(TRows) > 11)
                 {
-                    a = TLanes.Create(ab[k]);
-                    cb0 = TLanes.MultiplyAdd(a, b0, cb0);
-                    if (sizeof(TVectors) > 1) cb1 = TLanes.MultiplyAdd(a, b1, cb1);
+                    from += stride;
+                    cb0 = TLanes.Load(from);
+                    if (sizeof(TVectors) > 1) cb1 = TLanes.Load(from + TLanes.Count);
                 }
             }
-        }
 
-        if (simple && t->Sum != null)
-        {
-            float* sum = t->Sum;
-            c00 = TLanes.Add(c00, TLanes.Load(sum));
-            if (sizeof(TVectors) > 1) c01 = TLanes.Add(c01, TLanes.Load(sum + TLanes.Count));
+            float* b = t->B;
+            float** rows = t->Rows;
+            byte* prefetch = t->Prefetch;
+            nint depth = t->Depth, prefetchStep = t->PrefetchStep;
+            for (nint tap = t->Taps; tap > 0; tap--, rows += sizeof(TRows))
+            {
+                float* a0 = rows[0];
+                float* a1 = sizeof(TRows) > 1 ? rows[1] : a0;
+                float* a2 = sizeof(TRows) > 2 ? rows[2] : a0;
+                float* a3 = sizeof(TRows) > 3 ? rows[3] : a0;
+                float* a4 = sizeof(TRows) > 4 ? rows[4] : a0;
+                float* a5 = sizeof(TRows) > 5 ? rows[5] : a0;
+                float* a6 = sizeof(TRows) > 6 ? rows[6] : a0;
+                float* a7 = sizeof(TRows) > 7 ? rows[7] : a0;
+                float* a8 = sizeof(TRows) > 8 ? rows[8] : a0;
+                float* a9 = sizeof(TRows) > 9 ? rows[9] : a0;
+                float* aa = sizeof(TRows) > 10 ? rows[10] : a0;
+                float* ab = sizeof(TRows) > 11 ? rows[11] : a0;
+                for (nint k = 0; k < depth; k++, b += sizeof(TVectors) * TLanes.Count)
+                {
+                    TLanes.Prefetch(prefetch);
+                    prefetch += prefetchStep;
+                    V b0 = TLanes.Load(b), b1 = b0;
+                    if (sizeof(TVectors) > 1) b1 = TLanes.Load(b + TLanes.Count);
+                    V a = TLanes.Create(a0[k]);
+                    c00 = TLanes.MultiplyAdd(a, b0, c00);
+                    if (sizeof(TVectors) > 1) c01 = TLanes.MultiplyAdd(a, b1, c01);
+                    if (sizeof(TRows) > 1)
+                    {
+                        a = TLanes.Create(a1[k]);
+                        c10 = TLanes.MultiplyAdd(a, b0, c10);
+                        if (sizeof(TVectors) > 1) c11 = TLanes.MultiplyAdd(a, b1, c11);
+                    }
+                    if (sizeof(TRows) > 2)
+                    {
+                        a = TLanes.Create(a2[k]);
+                        c20 = TLanes.MultiplyAdd(a, b0, c20);
+                        if (sizeof(TVectors) > 1) c21 = TLanes.MultiplyAdd(a, b1, c21);
+                    }
+                    if (sizeof(TRows) > 3)
+                    {
+                        a = TLanes.Create(a3[k]);
+                        c30 = TLanes.MultiplyAdd(a, b0, c30);
+                        if (sizeof(TVectors) > 1) c31 = TLanes.MultiplyAdd(a, b1, c31);
+                    }
+                    if (sizeof(TRows) > 4)
+                    {
+                        a = TLanes.Create(a4[k]);
+                        c40 = TLanes.MultiplyAdd(a, b0, c40);
+                        if (sizeof(TVectors) > 1) c41 = TLanes.MultiplyAdd(a, b1, c41);
+                    }
+                    if (sizeof(TRows) > 5)
+                    {
+                        a = TLanes.Create(a5[k]);
+                        c50 = TLanes.MultiplyAdd(a, b0, c50);
+                        if (sizeof(TVectors) > 1) c51 = TLanes.MultiplyAdd(a, b1, c51);
+                    }
+                    if (sizeof(TRows) > 6)
+                    {
+                        a = TLanes.Create(a6[k]);
+                        c60 = TLanes.MultiplyAdd(a, b0, c60);
+                        if (sizeof(TVectors) > 1) c61 = TLanes.MultiplyAdd(a, b1, c61);
+                    }
+                    if (sizeof(TRows) > 7)
+                    {
+                        a = TLanes.Create(a7[k]);
+                        c70 = TLanes.MultiplyAdd(a, b0, c70);
+                        if (sizeof(TVectors) > 1) c71 = TLanes.MultiplyAdd(a, b1, c71);
+                    }
+                    if (sizeof(TRows) > 8)
+                    {
+                        a = TLanes.Create(a8[k]);
+                        c80 = TLanes.MultiplyAdd(a, b0, c80);
+                        if (sizeof(TVectors) > 1) c81 = TLanes.MultiplyAdd(a, b1, c81);
+                    }
+                    if (sizeof(TRows) > 9)
+                    {
+                        a = TLanes.Create(a9[k]);
+                        c90 = TLanes.MultiplyAdd(a, b0, c90);
+                        if (sizeof(TVectors) > 1) c91 = TLanes.MultiplyAdd(a, b1, c91);
+                    }
+                    if (sizeof(TRows) > 10)
+                    {
+                        a = TLanes.Create(aa[k]);
+                        ca0 = TLanes.MultiplyAdd(a, b0, ca0);
+                        if (sizeof(TVectors) > 1) ca1 = TLanes.MultiplyAdd(a, b1, ca1);
+                    }
+                    if (sizeof(TRows) > 11)
+                    {
+                        a = TLanes.Create(ab[k]);
+                        cb0 = TLanes.MultiplyAdd(a, b0, cb0);
+                        if (sizeof(TVectors) > 1) cb1 = TLanes.MultiplyAdd(a, b1, cb1);
+                    }
+                }
+            }
+
+            if (simple && t->Sum != null)
+            {
+                float* sum = t->Sum;
+                c00 = TLanes.Add(c00, TLanes.Load(sum));
+                if (sizeof(TVectors) > 1) c01 = TLanes.Add(c01, TLanes.Load(sum + TLanes.Count));
+                if (sizeof(TRows) > 1)
+                {
+                    sum += t->SumStride;
+                    c10 = TLanes.Add(c10, TLanes.Load(sum));
+                    if (sizeof(TVectors) > 1) c11 = TLanes.Add(c11, TLanes.Load(sum + TLanes.Count));
+                }
+                if (sizeof(TRows) > 2)
+                {
+                    sum += t->SumStride;
+                    c20 = TLanes.Add(c20, TLanes.Load(sum));
+                    if (sizeof(TVectors) > 1) c21 = TLanes.Add(c21, TLanes.Load(sum + TLanes.Count));
+                }
+                if (sizeof(TRows) > 3)
+                {
+                    sum += t->SumStride;
+                    c30 = TLanes.Add(c30, TLanes.Load(sum));
+                    if (sizeof(TVectors) > 1) c31 = TLanes.Add(c31, TLanes.Load(sum + TLanes.Count));
+                }
+                if (sizeof(TRows) > 4)
+                {
+                    sum += t->SumStride;
+                    c40 = TLanes.Add(c40, TLanes.Load(sum));
+                    if (sizeof(TVectors) > 1) c41 = TLanes.Add(c41, TLanes.Load(sum + TLanes.Count));
+                }
+                if (sizeof(TRows) > 5)
+                {
+                    sum += t->SumStride;
+                    c50 = TLanes.Add(c50, TLanes.Load(sum));
+                    if (sizeof(TVectors) > 1) c51 = TLanes.Add(c51, TLanes.Load(sum + TLanes.Count));
+                }
+                if (sizeof(TRows) > 6)
+                {
+                    sum += t->SumStride;
+                    c60 = TLanes.Add(c60, TLanes.Load(sum));
+                    if (sizeof(TVectors) > 1) c61 = TLanes.Add(c61, TLanes.Load(sum + TLanes.Count));
+                }
+                if (sizeof(TRows) > 7)
+                {
+                    sum += t->SumStride;
+                    c70 = TLanes.Add(c70, TLanes.Load(sum));
+                    if (sizeof(TVectors) > 1) c71 = TLanes.Add(c71, TLanes.Load(sum + TLanes.Count));
+                }
+                if (sizeof(TRows) > 8)
+                {
+                    sum += t->SumStride;
+                    c80 = TLanes.Add(c80, TLanes.Load(sum));
+                    if (sizeof(TVectors) > 1) c81 = TLanes.Add(c81, TLanes.Load(sum + TLanes.Count));
+                }
+                if (sizeof(TRows) > 9)
+                {
+                    sum += t->SumStride;
+                    c90 = TLanes.Add(c90, TLanes.Load(sum));
+                    if (sizeof(TVectors) > 1) c91 = TLanes.Add(c91, TLanes.Load(sum + TLanes.Count));
+                }
+                if (sizeof(TRows) > 10)
+                {
+                    sum += t->SumStride;
+                    ca0 = TLanes.Add(ca0, TLanes.Load(sum));
+                    if (sizeof(TVectors) > 1) ca1 = TLanes.Add(ca1, TLanes.Load(sum + TLanes.Count));
+                }
+                if (sizeof(TRows) > 11)
+                {
+                    sum += t->SumStride;
+                    cb0 = TLanes.Add(cb0, TLanes.Load(sum));
+                    if (sizeof(TVectors) > 1) cb1 = TLanes.Add(cb1, TLanes.Load(sum + TLanes.Count));
+                }
+            }
+
+            // Limits of ∓∞ change nothing, NaN included.
+            bool clamps = simple && t->Clamps;
+            V low = TLanes.Create(clamps ? t->Low : float.NegativeInfinity), high = TLanes.Create(clamps ? t->High : float.PositiveInfinity);
+            TLanes.Store(TLanes.Min(high, TLanes.Max(low, c00)), y);
+            if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c01)), y + TLanes.Count);
             if (sizeof(TRows) > 1)
             {
-                sum += t->SumStride;
-                c10 = TLanes.Add(c10, TLanes.Load(sum));
-                if (sizeof(TVectors) > 1) c11 = TLanes.Add(c11, TLanes.Load(sum + TLanes.Count));
+                y += stride;
+                TLanes.Store(TLanes.Min(high, TLanes.Max(low, c10)), y);
+                if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c11)), y + TLanes.Count);
             }
             if (sizeof(TRows) > 2)
             {
-                sum += t->SumStride;
-                c20 = TLanes.Add(c20, TLanes.Load(sum));
-                if (sizeof(TVectors) > 1) c21 = TLanes.Add(c21, TLanes.Load(sum + TLanes.Count));
+                y += stride;
+                TLanes.Store(TLanes.Min(high, TLanes.Max(low, c20)), y);
+                if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c21)), y + TLanes.Count);
             }
             if (sizeof(TRows) > 3)
             {
-                sum += t->SumStride;
-                c30 = TLanes.Add(c30, TLanes.Load(sum));
-                if (sizeof(TVectors) > 1) c31 = TLanes.Add(c31, TLanes.Load(sum + TLanes.Count));
+                y += stride;
+                TLanes.Store(TLanes.Min(high, TLanes.Max(low, c30)), y);
+                if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c31)), y + TLanes.Count);
             }
             if (sizeof(TRows) > 4)
             {
-                sum += t->SumStride;
-                c40 = TLanes.Add(c40, TLanes.Load(sum));
-                if (sizeof(TVectors) > 1) c41 = TLanes.Add(c41, TLanes.Load(sum + TLanes.Count));
+                y += stride;
+                TLanes.Store(TLanes.Min(high, TLanes.Max(low, c40)), y);
+                if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c41)), y + TLanes.Count);
             }
             if (sizeof(TRows) > 5)
             {
-                sum += t->SumStride;
-                c50 = TLanes.Add(c50, TLanes.Load(sum));
-                if (sizeof(TVectors) > 1) c51 = TLanes.Add(c51, TLanes.Load(sum + TLanes.Count));
+                y += stride;
+                TLanes.Store(TLanes.Min(high, TLanes.Max(low, c50)), y);
+                if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c51)), y + TLanes.Count);
             }
             if (sizeof(TRows) > 6)
             {
-                sum += t->SumStride;
-                c60 = TLanes.Add(c60, TLanes.Load(sum));
-                if (sizeof(TVectors) > 1) c61 = TLanes.Add(c61, TLanes.Load(sum + TLanes.Count));
+                y += stride;
+                TLanes.Store(TLanes.Min(high, TLanes.Max(low, c60)), y);
+                if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c61)), y + TLanes.Count);
             }
             if (sizeof(TRows) > 7)
             {
-                sum += t->SumStride;
-                c70 = TLanes.Add(c70, TLanes.Load(sum));
-                if (sizeof(TVectors) > 1) c71 = TLanes.Add(c71, TLanes.Load(sum + TLanes.Count));
+                y += stride;
+                TLanes.Store(TLanes.Min(high, TLanes.Max(low, c70)), y);
+                if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c71)), y + TLanes.Count);
             }
             if (sizeof(TRows) > 8)
             {
-                sum += t->SumStride;
-                c80 = TLanes.Add(c80, TLanes.Load(sum));
-                if (sizeof(TVectors) > 1) c81 = TLanes.Add(c81, TLanes.Load(sum + TLanes.Count));
+                y += stride;
+                TLanes.Store(TLanes.Min(high, TLanes.Max(low, c80)), y);
+                if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c81)), y + TLanes.Count);
             }
             if (sizeof(TRows) > 9)
             {
-                sum += t->SumStride;
-                c90 = TLanes.Add(c90, TLanes.Load(sum));
-                if (sizeof(TVectors) > 1) c91 = TLanes.Add(c91, TLanes.Load(sum + TLanes.Count));
+                y += stride;
+                TLanes.Store(TLanes.Min(high, TLanes.Max(low, c90)), y);
+                if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c91)), y + TLanes.Count);
             }
             if (sizeof(TRows) > 10)
             {
-                sum += t->SumStride;
-                ca0 = TLanes.Add(ca0, TLanes.Load(sum));
-                if (sizeof(TVectors) > 1) ca1 = TLanes.Add(ca1, TLanes.Load(sum + TLanes.Count));
+                y += stride;
+                TLanes.Store(TLanes.Min(high, TLanes.Max(low, ca0)), y);
+                if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, ca1)), y + TLanes.Count);
             }
             if (sizeof(TRows) > 11)
             {
-                sum += t->SumStride;
-                cb0 = TLanes.Add(cb0, TLanes.Load(sum));
-                if (sizeof(TVectors) > 1) cb1 = TLanes.Add(cb1, TLanes.Load(sum + TLanes.Count));
+                y += stride;
+                TLanes.Store(TLanes.Min(high, TLanes.Max(low, cb0)), y);
+                if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, cb1)), y + TLanes.Count);
             }
+            if (!simple) SGemmSpare<TLanes, V>.Finish(t, sizeof(TRows), sizeof(TVectors) * TLanes.Count);
+            if (--t->Tiles <= 0) return;
+            t->Rows = rows;
+            t->Prefetch = prefetch;
+            t->Y += sizeof(TRows) * t->YStride;
+            if (t->Sum != null) t->Sum += sizeof(TRows) * t->SumStride;
         }
-
-        // Limits of ∓∞ change nothing, NaN included.
-        bool clamps = simple && t->Clamps;
-        V low = TLanes.Create(clamps ? t->Low : float.NegativeInfinity), high = TLanes.Create(clamps ? t->High : float.PositiveInfinity);
-        TLanes.Store(TLanes.Min(high, TLanes.Max(low, c00)), y);
-        if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c01)), y + TLanes.Count);
-        if (sizeof(TRows) > 1)
-        {
-            y += stride;
-            TLanes.Store(TLanes.Min(high, TLanes.Max(low, c10)), y);
-            if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c11)), y + TLanes.Count);
-        }
-        if (sizeof(TRows) > 2)
-        {
-            y += stride;
-            TLanes.Store(TLanes.Min(high, TLanes.Max(low, c20)), y);
-            if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c21)), y + TLanes.Count);
-        }
-        if (sizeof(TRows) > 3)
-        {
-            y += stride;
-            TLanes.Store(TLanes.Min(high, TLanes.Max(low, c30)), y);
-            if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c31)), y + TLanes.Count);
-        }
-        if (sizeof(TRows) > 4)
-        {
-            y += stride;
-            TLanes.Store(TLanes.Min(high, TLanes.Max(low, c40)), y);
-            if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c41)), y + TLanes.Count);
-        }
-        if (sizeof(TRows) > 5)
-        {
-            y += stride;
-            TLanes.Store(TLanes.Min(high, TLanes.Max(low, c50)), y);
-            if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c51)), y + TLanes.Count);
-        }
-        if (sizeof(TRows) > 6)
-        {
-            y += stride;
-            TLanes.Store(TLanes.Min(high, TLanes.Max(low, c60)), y);
-            if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c61)), y + TLanes.Count);
-        }
-        if (sizeof(TRows) > 7)
-        {
-            y += stride;
-            TLanes.Store(TLanes.Min(high, TLanes.Max(low, c70)), y);
-            if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c71)), y + TLanes.Count);
-        }
-        if (sizeof(TRows) > 8)
-        {
-            y += stride;
-            TLanes.Store(TLanes.Min(high, TLanes.Max(low, c80)), y);
-            if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c81)), y + TLanes.Count);
-        }
-        if (sizeof(TRows) > 9)
-        {
-            y += stride;
-            TLanes.Store(TLanes.Min(high, TLanes.Max(low, c90)), y);
-            if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, c91)), y + TLanes.Count);
-        }
-        if (sizeof(TRows) > 10)
-        {
-            y += stride;
-            TLanes.Store(TLanes.Min(high, TLanes.Max(low, ca0)), y);
-            if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, ca1)), y + TLanes.Count);
-        }
-        if (sizeof(TRows) > 11)
-        {
-            y += stride;
-            TLanes.Store(TLanes.Min(high, TLanes.Max(low, cb0)), y);
-            if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, cb1)), y + TLanes.Count);
-        }
-        if (!simple) SGemmSpare<TLanes, V>.Finish(t, sizeof(TRows), sizeof(TVectors) * TLanes.Count);
     }
 }
 
