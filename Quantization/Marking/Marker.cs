@@ -30,6 +30,12 @@ internal static class Marker
                 : row.Refuse?.Invoke(node) is { } refusal ? new Mark(null, refusal)
                 : new Mark(row, row.Role == Role.Must ? "convolutions and matrix products are always quantized" : "mode full: it has an integer form");
         }
+        // Scales that such a model computes beside its integer operators must stay exact.
+        if (graph.Nodes.Any(IsQuantization))
+        {
+            foreach ((Node node, Mark mark) in marks.ToArray())
+                if (mark.Operator is { Role: Role.Support }) marks[node] = new Mark(null, "the model is quantized already: of the rest only convolutions, products and recurrent layers are quantized");
+        }
         if (options.Calibration == CalibrationMode.None)
         {
             foreach ((Node node, Mark mark) in marks.ToArray())

@@ -57,6 +57,36 @@ internal sealed class ConformVerbTests
         Assert.That(report.GetProperty("cases")[0].GetProperty("reason").GetString(), Does.Contain("NoSuchOperator"));
     }
 
+    [TestCase("Adagrad", "ai.onnx.preview.training")]
+    [TestCase("Normalizer", "ai.onnx.ml")]
+    [TestCase("ImageDecoder", "")]
+    public void TrainingClassicalLearningAndImageFilesAreUnsupported(string type, string domain)
+    {
+        Write("case", type, Tensor.Create<float>([-1, 2], 2), domain);
+        (int code, JsonElement report) = Run();
+        Assert.That(code, Is.Zero);
+        Assert.That(Counts(report), Is.EqualTo((0, 0, 1)));
+        Assert.That(report.GetProperty("cases")[0].GetProperty("reason").GetString(), Does.Contain(type));
+    }
+
+    [TestCase(DataType.Float8E4M3FN)]
+    [TestCase(DataType.Float8E5M2)]
+    [TestCase(DataType.Float4E2M1)]
+    public void FloatsOfFewBitsAreUnsupported(DataType few)
+    {
+        string folder = Path.Combine(_root, "case"), set = Path.Combine(folder, "test_data_set_0");
+        Directory.CreateDirectory(set);
+        var g = new TestGraph(23);
+        Value x = g.Input("x", 2);
+        g.Output(g.Node("Cast", [g.Node("Cast", [x], new AttributeMap { ["to"] = (long)few })], new AttributeMap { ["to"] = 1L }), "y");
+        new Model(g.Graph).Save(Path.Combine(folder, "model.onnx"));
+        TensorFile.Save(Path.Combine(set, "input_0.pb"), Tensor.Create<float>([1, -2], 2), "x");
+        TensorFile.Save(Path.Combine(set, "output_0.pb"), Tensor.Create<float>([1, -2], 2), "y");
+        (int code, JsonElement report) = Run();
+        Assert.That(code, Is.Zero);
+        Assert.That(Counts(report), Is.EqualTo((0, 0, 1)), report.ToString());
+    }
+
     [Test]
     public void BrokenFilesFailWithTheirError()
     {
@@ -115,13 +145,14 @@ internal sealed class ConformVerbTests
         [.. report.GetProperty("cases").EnumerateArray().Select(one => (one.GetProperty("case").GetString()!, one.GetProperty("result").GetString()!))];
 
     /// <summary>A case of one node on [1, −2].</summary>
-    private void Write(string name, string type, Tensor expected)
+    private void Write(string name, string type, Tensor expected, string domain = "")
     {
         string folder = Path.Combine(_root, name), set = Path.Combine(folder, "test_data_set_0");
         Directory.CreateDirectory(set);
         var g = new TestGraph();
         Value x = g.Input("x", 2);
-        g.Output(g.Editor.Add(type, [x], outputType: x.Type), "y");
+        if (domain.Length > 0) g.Graph.Opsets.Set(domain, 1);
+        g.Output(g.Editor.Add(type, [x], domain: domain, outputType: x.Type), "y");
         new Model(g.Graph).Save(Path.Combine(folder, "model.onnx"));
         TensorFile.Save(Path.Combine(set, "input_0.pb"), Tensor.Create<float>([1, -2], 2), "x");
         TensorFile.Save(Path.Combine(set, "output_0.pb"), expected, "y");

@@ -36,7 +36,11 @@ internal sealed class GatherElements : Operator
         ReadOnlySpan<T> x = c.Input<T>(0);
         ReadOnlySpan<TIndex> indices = c.Input<TIndex>(1);
         Span<T> y = c.Output<T>(0);
-        for (int i = 0; i < y.Length; i++) y[i] = x[places.Offset(i) + Indices.At(node, indices[i], places.Extent) * places.Stride];
+        for (int row = 0; row < y.Length; row += places.Row)
+        {
+            int offset = places.Offset(row);
+            for (int i = row; i < row + places.Row; i++, offset += places.Step) y[i] = x[offset + Indices.At(node, indices[i], places.Extent) * places.Stride];
+        }
     }
 }
 
@@ -59,7 +63,14 @@ internal sealed class ElementPlaces
         Stride = _strides[axis];
         _strides[axis] = 0;
         Extent = data[axis];
+        (Row, Step) = data.Length == 0 ? (1, 0) : (indices[^1], _strides[^1]);
     }
+
+    /// <summary>Elements of the indices' last axis.</summary>
+    public int Row { get; }
+
+    /// <summary>How much <see cref="Offset"/> grows from one element of a row to the next.</summary>
+    public int Step { get; }
 
     /// <summary>Elements between neighbours along the axis.</summary>
     public int Stride { get; }

@@ -95,11 +95,14 @@ internal sealed class Col2Im : Operator
             for (int row = 0; row < x[0] * x[1]; row++)
             {
                 int channel = row / window, tap = row % window;
-                for (int place = 0; place < places; place++)
+                int last = image.Length - 1, shift = tap % block[last] * dilations[last] - pads[last], step = strides[last];
+                // Places of the last axis whose pixel lies in the image.
+                int from = shift >= 0 ? 0 : (step - 1 - shift) / step, until = shift >= image[last] ? 0 : Math.Min(steps[last], (image[last] - 1 - shift) / step + 1);
+                for (int place = 0; place < places; place += steps[last])
                 {
-                    int pixel = 0, stride = 1;
+                    int pixel = 0, stride = image[last];
                     bool inside = true;
-                    for (int axis = image.Length - 1, k = tap, p = place; axis >= 0; axis--)
+                    for (int axis = last - 1, k = tap / block[last], p = place / steps[last]; axis >= 0; axis--)
                     {
                         int at = p % steps[axis] * strides[axis] - pads[axis] + k % block[axis] * dilations[axis];
                         k /= block[axis];
@@ -108,7 +111,10 @@ internal sealed class Col2Im : Operator
                         pixel += at * stride;
                         stride *= image[axis];
                     }
-                    if (inside) to[channel * pixels + pixel] += columns[row * places + place];
+                    if (!inside) continue;
+                    Span<T> line = to.Slice(channel * pixels + pixel, image[last]);
+                    ReadOnlySpan<T> column = columns.Slice(row * places + place, steps[last]);
+                    for (int p = from; p < until; p++) line[p * step + shift] += column[p];
                 }
             }
         });

@@ -96,7 +96,11 @@ internal sealed class ScatterElements(string type) : Operator
             ReadOnlySpan<TIndex> indices = c.Input<TIndex>(1);
             ReadOnlySpan<T> updates = c.Input<T>(2);
             Span<T> y = c.Output<T>(0);
-            for (int i = 0; i < updates.Length; i++) y[places.Offset(i) + Indices.At(node, indices[i], places.Extent) * places.Stride] = updates[i];
+            for (int row = 0; row < updates.Length; row += places.Row)
+            {
+                int offset = places.Offset(row);
+                for (int i = row; i < row + places.Row; i++, offset += places.Step) y[offset + Indices.At(node, indices[i], places.Extent) * places.Stride] = updates[i];
+            }
         }
     }
 
@@ -110,10 +114,14 @@ internal sealed class ScatterElements(string type) : Operator
             ReadOnlySpan<TIndex> indices = c.Input<TIndex>(1);
             ReadOnlySpan<T> updates = c.Input<T>(2);
             Span<T> y = c.Output<T>(0);
-            for (int i = 0; i < updates.Length; i++)
+            for (int row = 0; row < updates.Length; row += places.Row)
             {
-                ref T element = ref y[places.Offset(i) + Indices.At(node, indices[i], places.Extent) * places.Stride];
-                element = Scattering.Combine(reduction, element, updates[i]);
+                int offset = places.Offset(row);
+                for (int i = row; i < row + places.Row; i++, offset += places.Step)
+                {
+                    ref T element = ref y[offset + Indices.At(node, indices[i], places.Extent) * places.Stride];
+                    element = Scattering.Combine(reduction, element, updates[i]);
+                }
             }
         }
     }

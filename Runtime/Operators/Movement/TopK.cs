@@ -67,11 +67,16 @@ internal sealed class TopK : Operator
         {
             for (int i = 0; i < k; i++) heap[i] = i;
             for (int i = k / 2 - 1; i >= 0; i--) Sink(x, heap, start, i);
+            T worst = x[start + heap[0] * inner];
             for (int i = k; i < count; i++)
             {
+                // Most elements are no better than the worst chosen, which lies before them; comparisons with NaN are false and decided below.
+                T candidate = x[start + i * inner];
+                if (largest ? candidate <= worst : candidate >= worst) continue;
                 if (!Better(x, start, i, heap[0])) continue;
                 heap[0] = i;
                 Sink(x, heap, start, 0);
+                worst = x[start + heap[0] * inner];
             }
             for (int end = k - 1; end > 0; end--)
             {

@@ -1,3 +1,5 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Tensors;
 
@@ -48,11 +50,13 @@ internal sealed class DeformConv : Operator
     {
         public override string Kernel => "deform-conv";
 
+        public override int ScratchBytes => y[2] * y[3] * sizeof(float);
+
         public override void Run(StepContext c)
         {
             ReadOnlySpan<float> data = c.Input<float>(0), weights = c.Input<float>(1), offsets = c.Input<float>(2);
             ReadOnlySpan<float> bias = hasBias ? c.Input<float>(3) : default, mask = hasMask ? c.Input<float>(4) : default;
-            Span<float> output = c.Output<float>(0);
+            Span<float> output = c.Output<float>(0), samples = MemoryMarshal.Cast<byte, float>(c.Scratch)[..(y[2] * y[3])];
             int channels = x[1], height = x[2], width = x[3], outputs = w[0], oh = y[2], ow = y[3], points = oh * ow, taps = w[2] * w[3];
             int perGroup = channels / groups, outputsPerGroup = outputs / groups, perOffset = channels / offsetGroups;
             for (int n = 0; n < x[0]; n++)
@@ -72,14 +76,20 @@ internal sealed class DeformConv : Operator
                             float sy = point / ow * strides[0] - pads[0] + kh * dilations[0] + offsets[shift + point];
                             float sx = point % ow * strides[1] - pads[1] + kw * dilations[1] + offsets[shift + points + point];
                             float value = Sample(plane, height, width, sy, sx);
-                            if (hasMask) value *= mask[maskAt + point];
-                            if (value == 0) continue;
-                            for (int o = group * outputsPerGroup; o < (group + 1) * outputsPerGroup; o++)
-                                output[(n * outputs + o) * points + point] += value * weights[(o * perGroup + inGroup) * taps + tap];
+                            samples[point] = hasMask ? value * mask[maskAt + point] : value;
                         }
+                        for (int o = group * outputsPerGroup; o < (group + 1) * outputsPerGroup; o++)
+                            AddScaled(samples, weights[(o * perGroup + inGroup) * taps + tap], output.Slice((n * outputs + o) * points, points));
                     }
                 }
             }
+        }
+
+        private static void AddScaled(ReadOnlySpan<float> x, float weight, Span<float> y)
+        {
+            int i = 0;
+            for (; i <= x.Length - Vector<float>.Count; i += Vector<float>.Count) (new Vector<float>(y[i..]) + new Vector<float>(x[i..]) * weight).CopyTo(y[i..]);
+            for (; i < x.Length; i++) y[i] += x[i] * weight;
         }
 
         private static float Sample(ReadOnlySpan<float> plane, int height, int width, float sy, float sx)

@@ -307,8 +307,9 @@ internal class Resize : Operator
         public WeightedStep(int[] input, int[] output, ResampleAxis?[] axes, float extrapolation)
         {
             (_input, _output, _axes, _extrapolation) = (input, output, axes, extrapolation);
-            // Shrinking axes first: every later pass is smaller. Of equals the innermost first, because it is the only one without vectors.
-            _order = [.. Enumerable.Range(0, axes.Length).Where(i => axes[i] is not null).OrderBy(i => (double)output[i] / input[i]).ThenByDescending(i => i)];
+            // Shrinking axes first, growing ones last. Between them the axis whose elements are neighbours in memory, which is the only one without vectors: there it has least to do.
+            _order = [.. Enumerable.Range(0, axes.Length).Where(i => axes[i] is not null)
+                .OrderBy(i => Tensor.CountElements(input.AsSpan()[(i + 1)..]) == 1 ? 0 : output[i] < input[i] ? -1 : 1).ThenBy(i => (double)output[i] / input[i])];
             int[] shape = [.. input];
             _largest = Tensor.CountElements(shape);
             foreach (int axis in _order)

@@ -113,6 +113,24 @@ internal sealed class OracleTests
     }
 
     [Test]
+    public void IfGuardsAnOperatorThatDoesNotFit([Values(1, 3)] int extent)
+    {
+        // As exporters write squeeze(0): only where the extent is 1.
+        TestGraph g = New();
+        _inputs["x"] = TestGraph.RandomTensor(1, extent, 4);
+        Value x = g.Input("x", new TensorType(DataType.Float32, (ReadOnlySpan<Dim>)[Dim.Named("N"), 4])), zero = g.Ints("zero", 0), one = g.Ints("one", 1);
+        Graph Branch(string name, string type, Value?[] inputs)
+        {
+            var branch = new Graph(name, g.Graph.Opsets, g.Graph);
+            var editor = new GraphEditor(branch);
+            editor.AddOutput(editor.Add(type, inputs, name: name), name);
+            return branch;
+        }
+        Value isOne = g.Node("Equal", [g.Node("Gather", [g.Node("Shape", [x]), zero]), one]);
+        Compare(g, "If", [isOne], new AttributeMap { ["then_branch"] = Branch("then", "Squeeze", [x, zero]), ["else_branch"] = Branch("else", "Identity", [x]) }, 1);
+    }
+
+    [Test]
     public void SequencesKeepOrder()
     {
         TestGraph g = New();

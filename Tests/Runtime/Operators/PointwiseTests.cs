@@ -8,6 +8,28 @@ namespace Octet.Tests.Runtime.Operators;
 /// <summary>What the conformance cases leave open: extremes of integers, NaN, empty tensors, old broadcasting, errors.</summary>
 internal sealed class PointwiseTests
 {
+    [Test]
+    public void BitsAreReadAsAnotherType()
+    {
+        Tensor y = OneNode.Run("BitCast", [Tensor.Create<float>([1, -2, 0], 3)], new() { ["to"] = (long)DataType.Int32 }, opset: 26)[0];
+        Assert.That(y.Span<int>().ToArray(), Is.EqualTo(new[] { 0x3F800000, unchecked((int)0xC0000000), 0 }));
+        Assert.That(OneNode.Run("BitCast", [y], new() { ["to"] = (long)DataType.Float32 }, opset: 26)[0].Span<float>().ToArray(), Is.EqualTo(new[] { 1f, -2, 0 }));
+        Assert.That(() => OneNode.Run("BitCast", [y], new() { ["to"] = (long)DataType.Int64 }, opset: 26), Throws.TypeOf<ModelException>());
+    }
+
+    [Test]
+    public void MultinomialDrawsByProbability()
+    {
+        const int Draws = 4000;
+        Tensor logits = Tensor.Create<float>([MathF.Log(1), MathF.Log(2), MathF.Log(5), 7, 7, float.NegativeInfinity], 2, 3);
+        Tensor y = OneNode.Run("Multinomial", [logits], new() { ["sample_size"] = (long)Draws, ["dtype"] = (long)DataType.Int64, ["seed"] = 3f })[0];
+        Assert.That(y.Shape.ToArray(), Is.EqualTo(new[] { 2, Draws }));
+        long[] drawn = y.Span<long>().ToArray();
+        double[] expected = [1 / 8.0, 2 / 8.0, 5 / 8.0, 0.5, 0.5, 0];
+        // Six standard deviations of a share: √(p·(1 − p) / Draws) ≤ 0.008.
+        for (int i = 0; i < expected.Length; i++) Assert.That(drawn[(i / 3 * Draws)..((i / 3 + 1) * Draws)].Count(value => value == i % 3) / (double)Draws, Is.EqualTo(expected[i]).Within(0.048));
+    }
+
     private static Tensor Floats(float[] values, params int[] shape) => Tensor.Create(values, shape.Length == 0 ? [values.Length] : shape);
 
     [Test]
