@@ -13,9 +13,6 @@ internal sealed unsafe class SConvRows
     /// <summary>Output rows of one piece; more would only enlarge scratch.</summary>
     private const int BlockLines = 8;
 
-    /// <summary>Tiles that share one look at the weights: their outputs stay in L1 meanwhile.</summary>
-    private const int RunTiles = 4;
-
     /// <summary>Window rows that the pointers on the stack provide for.</summary>
     private const int MaxKernelRows = 32;
 
@@ -107,37 +104,28 @@ internal sealed unsafe class SConvRows
         }
 
         SGemmKernel kernel = _weights.Kernel;
-        int tiles = (w.Output + kernel.Mr - 1) / kernel.Mr, low = w.Output / tiles, lowTiles = tiles - w.Output % tiles;
-        float** pointers = stackalloc float*[RunTiles * kernel.Mr * h.Kernel];
+        int tiles = (w.Output + kernel.Mr - 1) / kernel.Mr;
+        float** pointers = stackalloc float*[kernel.Mr * h.Kernel];
         float* spare = stackalloc float[SGemmTiler.SpareFloats];
         var tiler = new SGemmTiler(kernel, work.Epilogue, h.Kernel, depth, spare);
         int step = w.Stride * channels;
-        tiler.Prefetch(_weights.Panels, _weights.Panels, 0, 1);
         for (int line = 0; line < lines; line++)
         {
             nint linePixel = ((nint)plane * h.Output + firstLine + line) * w.Output;
             int ow = 0;
-            for (int tile = 0; tile < tiles;)
+            for (int tile = 0; tile < tiles; tile++)
             {
-                int tileRows = tile < lowTiles ? low : low + 1, count = Math.Min(RunTiles, (tile < lowTiles ? lowTiles : tiles) - tile);
+                int tileRows = (w.Output - ow) / (tiles - tile);
                 float** to = pointers;
-                for (int i = 0; i < count; i++)
+                for (int kh = 0; kh < h.Kernel; kh++)
                 {
-                    for (int kh = 0; kh < h.Kernel; kh++)
-                    {
-                        float* row = rows + ((nint)line * h.Stride + (nint)kh * h.Dilation) * rowStride + (nint)(ow + i * tileRows) * step;
-                        for (int r = 0; r < tileRows; r++, row += step) *to++ = row;
-                    }
+                    float* row = rows + ((nint)line * h.Stride + (nint)kh * h.Dilation) * rowStride + (nint)ow * step;
+                    for (int r = 0; r < tileRows; r++, row += step) *to++ = row;
                 }
                 nint pixel = linePixel + ow;
-                for (int column = 0; column < n; column += kernel.Nr)
-                {
-                    tiler.Run(pointers, tileRows, count, _weights.Panels + (nint)column * _weights.K, column, Math.Min(kernel.Nr, n - column),
-                        work.Sum == null ? null : work.Sum + pixel * work.SumStride + column, work.SumStride,
-                        work.Y + pixel * work.YStride + column, work.YStride);
-                }
-                ow += count * tileRows;
-                tile += count;
+                tiler.RunAcross(pointers, tileRows, n, _weights.Panels, 0, work.Sum == null ? null : work.Sum + pixel * work.SumStride, work.SumStride,
+                    work.Y + pixel * work.YStride, work.YStride);
+                ow += tileRows;
             }
         }
     }

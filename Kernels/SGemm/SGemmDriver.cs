@@ -18,8 +18,8 @@ internal static unsafe class SGemmDriver
     /// <summary>Bytes of a B that stays in L1 beside some rows: rows then meet all of it at once, and their outputs are written in order.</summary>
     private const int NearBytes = 16 * 1024;
 
-    /// <summary>Tiles of such rows.</summary>
-    private const int NearTiles = 4;
+    /// <summary>Panels that such a B must have at least: a call per panel and tile would cost more than order gains.</summary>
+    private const int NearPanels = 4;
 
     /// <summary>Multiply-accumulates below which a piece is not worth handing to another thread: about 10 µs.</summary>
     private const long PieceWork = 1 << 19;
@@ -127,8 +127,10 @@ internal static unsafe class SGemmDriver
             int firstPanel = group * _groupPanels, endPanel = Math.Min(firstPanel + _groupPanels, SGemmPacking.Panels(n, kernel));
             int tiles = (rows + kernel.Mr - 1) / kernel.Mr;
 
+            // Rows are spread evenly over the tiles: 13 rows are 6 + 7, not 12 + 1.
             int low = rows / tiles, lowTiles = tiles - rows % tiles;
-            int groupTiles = (long)k * n * sizeof(float) <= NearBytes ? NearTiles : tiles;
+            int TileRow(int tile) => tile * low + Math.Max(0, tile - lowTiles);
+            bool near = rows > 1 && _blockDepth >= k && n >= NearPanels * kernel.Nr && (long)k * n * sizeof(float) <= NearBytes;
             float** pointers = stackalloc float*[rows];
             float* spare = stackalloc float[SGemmTiler.SpareFloats];
             for (int from = 0; ; from += _blockDepth)
@@ -136,30 +138,30 @@ internal static unsafe class SGemmDriver
                 int depth = Math.Min(_blockDepth, k - from);
                 var tiler = new SGemmTiler(kernel, epilogue, 1, depth, spare) { First = from == 0, Last = from + depth >= k };
                 for (int r = 0; r < rows; r++) pointers[r] = A + (firstRow + r) * Lda + from;
-                for (int firstTile = 0; firstTile < tiles; firstTile += groupTiles)
+                for (int tile = 0; near && tile < tiles; tile++)
                 {
-                    int endTile = Math.Min(firstTile + groupTiles, tiles);
-                    for (int panel = firstPanel; panel < endPanel; panel++)
+                    int height = tile < lowTiles ? low : low + 1, row = TileRow(tile), column = firstPanel * kernel.Nr;
+                    tiler.RunAcross(pointers + row, height, Math.Min(endPanel * kernel.Nr, n) - column, panels + (nint)column * k, column,
+                        Sum == null ? null : Sum + (firstRow + row) * SumStride + column, SumStride, Y + (firstRow + row) * YStride + column, YStride);
+                }
+                for (int panel = firstPanel; !near && panel < endPanel; panel++)
+                {
+                    int column = panel * kernel.Nr, columns = Math.Min(kernel.Nr, n - column), width = kernel.PanelWidth(columns);
+                    float* b = panels + (nint)column * k + (nint)from * width;
+                    if (rows == 1 && tiler is { First: true, Last: true } && panel + SGemmKernel.RowPanels <= endPanel && column + SGemmKernel.RowPanels * kernel.Nr <= n)
                     {
-                        int column = panel * kernel.Nr, columns = Math.Min(kernel.Nr, n - column), width = kernel.PanelWidth(columns);
-                        float* b = panels + (nint)column * k + (nint)from * width;
-                        if (rows == 1 && tiler is { First: true, Last: true } && panel + SGemmKernel.RowPanels <= endPanel && column + SGemmKernel.RowPanels * kernel.Nr <= n)
-                        {
-                            tiler.RunRow(pointers, b, (nint)kernel.Nr * k, column, Sum == null ? null : Sum + firstRow * SumStride + column, Y + firstRow * YStride + column);
-                            panel += SGemmKernel.RowPanels - 1;
-                            continue;
-                        }
-                        float* next = panel + 1 < endPanel ? b + (nint)kernel.Nr * k : panels + (nint)firstPanel * kernel.Nr * k + (nint)(from + depth) * width;
-                        tiler.Prefetch(b, next, (nint)depth * width, endTile - firstTile);
-                        // Rows are spread evenly over the tiles: 13 rows are 6 + 7, not 12 + 1.
-                        for (int tile = firstTile; tile < endTile;)
-                        {
-                            int height = tile < lowTiles ? low : low + 1, count = (tile < lowTiles ? Math.Min(lowTiles, endTile) : endTile) - tile;
-                            int row = tile * low + Math.Max(0, tile - lowTiles);
-                            tiler.Run(pointers + row, height, count, b, column, columns, Sum == null ? null : Sum + (firstRow + row) * SumStride + column, SumStride,
-                                Y + (firstRow + row) * YStride + column, YStride);
-                            tile += count;
-                        }
+                        tiler.RunRow(pointers, b, (nint)kernel.Nr * k, column, Sum == null ? null : Sum + firstRow * SumStride + column, Y + firstRow * YStride + column);
+                        panel += SGemmKernel.RowPanels - 1;
+                        continue;
+                    }
+                    float* next = panel + 1 < endPanel ? b + (nint)kernel.Nr * k : panels + (nint)firstPanel * kernel.Nr * k + (nint)(from + depth) * width;
+                    tiler.Prefetch(b, next, (nint)depth * width, tiles);
+                    for (int tile = 0; tile < tiles;)
+                    {
+                        int height = tile < lowTiles ? low : low + 1, count = (tile < lowTiles ? lowTiles : tiles) - tile, row = TileRow(tile);
+                        tiler.Run(pointers + row, height, count, b, column, columns, Sum == null ? null : Sum + (firstRow + row) * SumStride + column, SumStride,
+                            Y + (firstRow + row) * YStride + column, YStride);
+                        tile += count;
                     }
                 }
                 if (from + depth >= k) break;
@@ -207,7 +209,7 @@ internal unsafe struct SGemmTiler
     /// </summary>
     /// <param name="b">The panel in use.</param>
     /// <param name="next">The panel that follows.</param>
-    /// <param name="floats">Floats of either; 0 for panels that stay near anyway.</param>
+    /// <param name="floats">Floats of either.</param>
     /// <param name="tiles">Tiles of the panel.</param>
     public void Prefetch(float* b, float* next, nint floats, int tiles)
     {
@@ -223,12 +225,7 @@ internal unsafe struct SGemmTiler
     /// </summary>
     public void Run(float** pointers, int rows, int tiles, float* b, int channel, int columns, float* sum, nint sumStride, float* y, nint yStride)
     {
-        _arguments.B = b;
-        _arguments.Bias = First ? _epilogue.Bias + channel : null;
-        _arguments.Columns = columns;
-        _arguments.Clamps = Last && _epilogue.Clamps;
-        _arguments.Rows = pointers;
-        _arguments.SumStride = sumStride;
+        Start(pointers, tiles, b, channel, columns, sum, sumStride, y, yStride);
         delegate*<SGemmTileArguments*, void> run = _kernel.Tile(rows, columns <= _kernel.Lanes ? 1 : 2);
         if (Last && _epilogue.AfterStore is not null)
         {
@@ -238,11 +235,45 @@ internal unsafe struct SGemmTiler
             }
             return;
         }
+        fixed (SGemmTileArguments* arguments = &_arguments) run(arguments);
+    }
+
+    /// <summary>
+    /// All panels of <paramref name="columns"/> columns for the same <paramref name="rows"/>: the output is written line by line, and its next rows are asked for
+    /// meanwhile. <paramref name="b"/> is the first panel, of all the depth.
+    /// </summary>
+    public void RunAcross(float** pointers, int rows, int columns, float* b, int channel, float* sum, nint sumStride, float* y, nint yStride)
+    {
+        nint depth = _arguments.Taps * _arguments.Depth;
+        int whole = columns / _kernel.Nr;
+        _arguments.Prefetch = (byte*)(y + rows * yStride);
+        _arguments.PrefetchStep = yStride <= 2 * columns ? rows * yStride * sizeof(float) / Math.Max(1, whole * depth) : 0;
+        if (_epilogue.AfterStore is null && whole > 0)
+        {
+            _arguments.Across = true;
+            Start(pointers, whole, b, channel, _kernel.Nr, sum, sumStride, y, yStride);
+            fixed (SGemmTileArguments* arguments = &_arguments) _kernel.Tile(rows, 2)(arguments);
+            _arguments.Across = false;
+        }
+        else whole = 0;
+        for (int column = whole * _kernel.Nr; column < columns; column += _kernel.Nr)
+        {
+            Run(pointers, rows, 1, b + column * depth, channel + column, Math.Min(_kernel.Nr, columns - column), sum == null ? null : sum + column, sumStride, y + column, yStride);
+        }
+    }
+
+    private void Start(float** pointers, int tiles, float* b, int channel, int columns, float* sum, nint sumStride, float* y, nint yStride)
+    {
+        _arguments.Rows = pointers;
         _arguments.Tiles = tiles;
+        _arguments.B = b;
+        _arguments.Bias = First ? _epilogue.Bias + channel : null;
+        _arguments.Columns = columns;
+        _arguments.Clamps = Last && _epilogue.Clamps;
         _arguments.Sum = sum;
+        _arguments.SumStride = sumStride;
         _arguments.Y = y;
         _arguments.YStride = yStride;
-        fixed (SGemmTileArguments* arguments = &_arguments) run(arguments);
     }
 
     private void RunActivated(delegate*<SGemmTileArguments*, void> run, float** pointers, int rows, int columns, float* sum, float* y, nint yStride)

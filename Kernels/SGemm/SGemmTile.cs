@@ -6,8 +6,14 @@ namespace Octet.Kernels.SGemm;
 /// <summary>What one tile needs; filled by a driver on its stack.</summary>
 internal unsafe struct SGemmTileArguments
 {
-    /// <summary>Tiles of the same height that follow each other in <see cref="Rows"/>, <see cref="Sum"/> and <see cref="Y"/>; these three and <see cref="Prefetch"/> advance.</summary>
+    /// <summary>
+    /// Tiles of the same height and width to compute. They follow each other in <see cref="Rows"/>, <see cref="Sum"/> and <see cref="Y"/>, or, if
+    /// <see cref="Across"/>, in <see cref="B"/>, <see cref="Bias"/>, <see cref="Sum"/> and <see cref="Y"/>; these and <see cref="Prefetch"/> advance.
+    /// </summary>
     public nint Tiles;
+
+    /// <summary>Whether the tiles are those of neighbouring panels and the same rows.</summary>
+    public bool Across;
 
     /// <summary>Row pointers, <c>[tiles][taps][rows]</c>: where the <see cref="Depth"/> consecutive floats of each row begin for each tap.</summary>
     public float** Rows;
@@ -434,11 +440,17 @@ internal static unsafe class SGemmTile<TLanes, V, TRows, TVectors>
                 if (sizeof(TVectors) > 1) TLanes.Store(TLanes.Min(high, TLanes.Max(low, cb1)), y + TLanes.Count);
             }
             if (!simple) SGemmSpare<TLanes, V>.Finish(t, sizeof(TRows), sizeof(TVectors) * TLanes.Count);
-            if (--t->Tiles <= 0) return;
-            t->Rows = rows;
             t->Prefetch = prefetch;
-            t->Y += sizeof(TRows) * t->YStride;
-            if (t->Sum != null) t->Sum += sizeof(TRows) * t->SumStride;
+            if (--t->Tiles <= 0) return;
+            bool across = t->Across;
+            if (across)
+            {
+                t->B = b;
+                if (t->Bias != null) t->Bias += sizeof(TVectors) * TLanes.Count;
+            }
+            else t->Rows = rows;
+            t->Y += across ? sizeof(TVectors) * TLanes.Count : sizeof(TRows) * t->YStride;
+            if (t->Sum != null) t->Sum += across ? sizeof(TVectors) * TLanes.Count : sizeof(TRows) * t->SumStride;
         }
     }
 }
