@@ -20,7 +20,7 @@ internal sealed class SGemmKernelTests(SGemmKernel kernel)
 
     private int[] Rows => [1, 2, 3, kernel.Mr - 1, kernel.Mr, kernel.Mr + 1, 2 * kernel.Mr + 1];
 
-    private int[] Columns => [1, 2, kernel.Lanes - 1, kernel.Lanes, kernel.Lanes + 1, kernel.Nr - 1, kernel.Nr, kernel.Nr + 1, 2 * kernel.Nr + kernel.Lanes];
+    private int[] Columns => [1, 2, kernel.Lanes - 1, kernel.Lanes, kernel.Lanes + 1, kernel.Nr - 1, kernel.Nr, kernel.Nr + 1, 2 * kernel.Nr + kernel.Lanes, 5 * kernel.Nr + 1];
 
     [Test]
     public void MatchesTheDoubleReferenceAroundTileEdges([ValueSource(nameof(Depths))] int k, [Values] bool transposed)
@@ -44,11 +44,11 @@ internal sealed class SGemmKernelTests(SGemmKernel kernel)
     [Test]
     public void EpilogueAddsBiasAndSumThenActivates(
         [Values(UnaryOperation.Identity, UnaryOperation.Relu, UnaryOperation.Clip, UnaryOperation.LeakyRelu)] UnaryOperation activation,
-        [Values] bool withSum, [Values] bool activationFirst, [Values] bool inPlace)
+        [Values] bool withSum, [Values] bool activationFirst, [Values] bool inPlace, [Values] bool oneRow, [Values] bool manyPanels)
     {
         const int k = 19;
         const float alpha = -0.25f, beta = 0.5f;
-        int m = kernel.Mr + 2, n = kernel.Nr + kernel.Lanes / 2 + 1, ldy = n + 3;
+        int m = oneRow ? 1 : kernel.Mr + 2, n = (manyPanels ? 5 : 1) * kernel.Nr + kernel.Lanes / 2 + 1, ldy = n + 3;
         var random = new Random(7);
         float[] a = random.Floats(m * k), b = random.Floats(k * n), bias = random.Floats(n), sum = random.Floats(m * ldy);
         double[] expected = SGemmReference.Multiply(a, b, m, n, k);
