@@ -17,7 +17,7 @@ internal static class Program
 
     private static int RunVerb(string[] args)
     {
-        var root = new RootCommand("Octet's benchmarks. Without a command the arguments go to BenchmarkDotNet.") { CalibrateVerb.Create(), CompareVerb.Create(), GenerateVerb.Create(), KernelsVerb.Create(), LayersVerb.Create(), StepsVerb.Create(), FootprintVerb.Create(), ThreadsVerb.Create() };
+        var root = new RootCommand("Octet's benchmarks. Without a command the arguments go to BenchmarkDotNet.") { AccuracyVerb.Create(), CalibrateVerb.Create(), CompareVerb.Create(), GenerateVerb.Create(), KernelsVerb.Create(), LayersVerb.Create(), StepsVerb.Create(), FootprintVerb.Create(), ThreadsVerb.Create() };
         if (args.Length > 0 && (root.Subcommands.Any(command => command.Name == args[0]) || args[0] is "-h" or "--help" or "--version")) return root.Parse(args).Invoke();
         BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args);
         return 0;

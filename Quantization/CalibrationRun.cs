@@ -31,8 +31,8 @@ internal sealed class CalibrationRun
         _feeder = new SampleFeeder(_session);
     }
 
-    /// <summary>The prepared model.</summary>
-    public PreparedModel Prepared { get; }
+    /// <summary>The prepared model; once ranges are known, with what they say about its operators.</summary>
+    public PreparedModel Prepared { get; private set; }
 
     /// <summary>Whether samples are of use.</summary>
     public bool NeedsData => _feeder is not null;
@@ -58,6 +58,8 @@ internal sealed class CalibrationRun
             throw new DataException("there are no calibration samples; rule: calibration needs at least one");
         Prepared.Options.Logger.LogInformation("{Samples} calibration samples read", _feeder.Count);
         Quantizer.CheckRanges(Prepared, ranges);
+        ranges = Prepared.Complete(ranges);
+        Prepared = Prepared.Guarded(ranges);
         return ranges;
     }
 

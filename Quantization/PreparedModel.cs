@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Logging;
 using Octet.Quantization.Accuracy;
 using Octet.Quantization.Calibration;
 using Octet.Quantization.Marking;
@@ -11,14 +12,17 @@ namespace Octet.Quantization;
 /// <summary>A float model made ready for quantization: portable fusions done, operators marked, the tensors that need ranges named.</summary>
 public sealed class PreparedModel
 {
-    private readonly Dictionary<string, string> _graphInputs;   // name of an observed graph input → name of itself, for hooks
+    private readonly Dictionary<string, string[]> _moved;   // activation that is not observed → those that it was made of
+    private readonly HashSet<string> _watched;
 
     internal PreparedModel(Model model, Dictionary<Node, Marker.Mark> marks, QuantizationOptions options)
     {
         (Model, Marks, Options) = (model, marks, options);
         IReadOnlyList<Value> activations = Rewriting.QdqRewriter.Activations(model.Graph, marks);
-        CalibrationNames = activations.Select(value => value.Name).ToHashSet(StringComparer.Ordinal);
-        _graphInputs = activations.Where(value => value.IsGraphInput).ToDictionary(value => value.Name, value => value.Name, StringComparer.Ordinal);
+        Activations = [.. activations.Select(value => value.Name)];
+        _moved = Rewriting.QdqRewriter.Moved(activations, marks);
+        CalibrationNames = Activations.Where(name => !_moved.ContainsKey(name)).ToHashSet(StringComparer.Ordinal);
+        _watched = [.. CalibrationNames];
         if (!options.BiasCorrection) return;
         var axes = new Dictionary<string, int>(StringComparer.Ordinal);
         foreach ((Node node, Marker.Mark mark) in marks)
@@ -26,13 +30,17 @@ public sealed class PreparedModel
             if (mark.Operator is not null && node.Input(0) is { } input && BiasCorrection.InputAxis(node) is { } axis) axes.TryAdd(input.Name, axis);
         }
         InputMeans = new InputMeans(axes);
+        _watched.UnionWith(Activations.Where(axes.ContainsKey));
     }
 
     /// <summary>The prepared float model, standard ONNX.</summary>
     public Model Model { get; }
 
-    /// <summary>Names of the tensors whose ranges quantization needs.</summary>
+    /// <summary>Names of the tensors whose ranges quantization needs. Those of tensors that hold the same elements elsewhere (Reshape, MaxPool, Concat and the like) follow.</summary>
     public IReadOnlySet<string> CalibrationNames { get; }
+
+    /// <summary>Names of all tensors that are quantized, in order.</summary>
+    internal IReadOnlyList<string> Activations { get; }
 
     /// <summary>Means of activations for bias correction, filled by the hook; null where that is off.</summary>
     internal InputMeans? InputMeans { get; private init; }
@@ -44,8 +52,30 @@ public sealed class PreparedModel
     /// <summary>The same model with other decisions; ranges and means measured for this one serve it too.</summary>
     internal PreparedModel WithMarks(Dictionary<Node, Marker.Mark> marks) => new(Model, marks, Options) { InputMeans = InputMeans };
 
+    /// <summary>The model with what <see cref="RoundingGuard"/> leaves float once ranges are known.</summary>
+    internal PreparedModel Guarded(IReadOnlyDictionary<string, CalibrationRange> ranges)
+    {
+        Dictionary<Node, Marker.Mark> guarded = RoundingGuard.Run(Model.Graph, Marks, ranges, Options);
+        foreach ((Node node, Marker.Mark mark) in guarded)
+            if (mark != Marks[node]) Options.Logger.LogDebug("{Operator} '{Node}' is left float after all: {Reason}", node.QualifiedType, node.Name, mark.Reason);
+        return WithMarks(guarded);
+    }
+
+    /// <summary>The ranges of all <see cref="Activations"/> that follow from <paramref name="observed"/> ones.</summary>
+    internal IReadOnlyDictionary<string, CalibrationRange> Complete(IReadOnlyDictionary<string, CalibrationRange> observed)
+    {
+        var ranges = new Dictionary<string, CalibrationRange>(observed, StringComparer.Ordinal);
+        // In the model's order, so that what a tensor was made of comes first.
+        foreach (string name in Activations)
+        {
+            if (ranges.ContainsKey(name) || !_moved.TryGetValue(name, out string[]? sources) || !sources.All(ranges.ContainsKey)) continue;
+            ranges.Add(name, sources.Select(source => ranges[source]).Aggregate((all, next) => all.Union(next)));
+        }
+        return ranges;
+    }
+
     /// <summary>A float session in which every tensor of <see cref="CalibrationNames"/> exists.</summary>
-    public InferenceSession CreateSession() => new(Model, Options.Session with { KeepValues = CalibrationNames, Logger = Options.Logger });
+    public InferenceSession CreateSession() => new(Model, Options.Session with { KeepValues = _watched, Logger = Options.Logger });
 
     /// <summary>A hook that feeds <paramref name="collector"/> with each named tensor once per run. Register it with <c>monitorAll: true</c>, so that graph inputs are seen. Means for bias correction start anew.</summary>
     public OpHook CreateHook(CalibrationCollector collector)
@@ -56,24 +86,16 @@ public sealed class PreparedModel
         Dictionary<string, (string Node, int Index)> firstReader = new(StringComparer.Ordinal);
         return (in OpEvent e) =>
         {
+            // A graph input is nobody's output, nor is what the session could compute in advance: its first reader stands for it.
+            if (e.IsInput == e.IsMade || !_watched.Contains(e.ValueName)) return;
             if (e.IsInput)
             {
-                // A graph input is nobody's output: its first reader stands for it.
-                if (!_graphInputs.ContainsKey(e.ValueName)) return;
                 if (!firstReader.TryGetValue(e.ValueName, out (string Node, int Index) first)) firstReader.Add(e.ValueName, first = (e.NodeName, e.Index));
                 if (first != (e.NodeName, e.Index)) return;
-                See("", e);
             }
-            else if (CalibrationNames.Contains(e.ValueName))
-            {
-                See(e.OperatorType, e);
-            }
+            TensorView tensor = e.Tensor;
+            if (CalibrationNames.Contains(e.ValueName)) collector.Collect(e.ValueName, e.IsInput ? "" : e.OperatorType, tensor);
+            InputMeans?.Collect(e.ValueName, tensor);
         };
-
-        void See(string operatorType, in OpEvent e)
-        {
-            collector.Collect(e.ValueName, operatorType, e.Tensor);
-            InputMeans?.Collect(e.ValueName, e.Tensor);
-        }
     }
 }

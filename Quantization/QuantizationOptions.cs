@@ -63,6 +63,9 @@ public enum Granularity
 /// <summary>How a model is quantized. Every value is checked before any work starts.</summary>
 public sealed record QuantizationOptions
 {
+    /// <summary>Value of <see cref="LeastSqnr"/> where nothing else is said.</summary>
+    public const double DefaultLeastSqnr = 30;
+
     /// <summary>How ranges of activations are found.</summary>
     public CalibrationMode Calibration { get; init; } = CalibrationMode.Entropy;
 
@@ -108,6 +111,12 @@ public sealed record QuantizationOptions
     /// <summary>Whether operators stay float where INT8 is slower on this machine, conversions included, measured with the first sample. The model then depends on the machine and the moment.</summary>
     public bool KeepFloatWhereSlower { get; init; }
 
+    /// <summary>
+    /// Least signal-to-noise ratio, in dB, that rounding to 8 bits must leave in what a batch normalization makes of it; one with less stays float together with the sums in front of it. 0 lets none
+    /// stay float. (A normal distribution on a grid over ±4σ has 37 dB.)
+    /// </summary>
+    public double LeastSqnr { get; init; } = DefaultLeastSqnr;
+
     /// <summary>Samples used for calibration; null for all.</summary>
     public int? Samples { get; init; }
 
@@ -134,6 +143,7 @@ public sealed record QuantizationOptions
         RequireNames(nameof(ExcludeOperators), ExcludeOperators);
         if (KeepFloatWhereSlower && Calibration == CalibrationMode.None) throw new ArgumentException("KeepFloatWhereSlower is on but Calibration is None; rule: times are measured with a calibration sample");
         if (BiasCorrection && Calibration == CalibrationMode.None) throw new ArgumentException("BiasCorrection is on but Calibration is None; rule: the mean error is found with calibration samples");
+        if (!(LeastSqnr >= 0)) throw new ArgumentException($"LeastSqnr is {LeastSqnr.ToString(CultureInfo.InvariantCulture)}; rule: at least 0");
         if (Samples is < 1) throw new ArgumentException($"Samples is {Samples}; rule: at least 1, or null for all");
         if (Calibration == CalibrationMode.Custom && Collector is null) throw new ArgumentException("Calibration is Custom but Collector is null; rule: custom calibration needs a collector");
         if (Calibration != CalibrationMode.Custom && Collector is not null) throw new ArgumentException($"a Collector is given but Calibration is {Calibration}; rule: a collector goes with Custom");

@@ -32,6 +32,7 @@ public static class Quantizer
     /// <exception cref="ArgumentException">An option is outside its range.</exception>
     /// <exception cref="DataException">There are no samples, one does not fit the model, a value is not finite, or an exclusion matches nothing.</exception>
     /// <exception cref="ModelException">The model is not legal or cannot run.</exception>
+    /// <remarks>A model that is quantized already stays as it is: the report says which operators are float in it, and why.</remarks>
     public static QuantizationResult Quantize(Model model, IEnumerable<IReadOnlyDictionary<string, Tensor>>? data, QuantizationOptions? options = null,
         IProgress<QuantizationProgress>? progress = null, CancellationToken cancellation = default)
     {
@@ -44,7 +45,8 @@ public static class Quantizer
         IProgress<QuantizationProgress>? progress, CancellationToken cancellation)
     {
         CalibrationRun run = Start(model, data, options, progress, cancellation);
-        return (run.Prepared, run.Ranges());
+        IReadOnlyDictionary<string, CalibrationRange>? ranges = run.Ranges();
+        return (run.Prepared, ranges);
     }
 
     private static CalibrationRun Start(Model model, IEnumerable<IReadOnlyDictionary<string, Tensor>>? data, QuantizationOptions? options, IProgress<QuantizationProgress>? progress, CancellationToken cancellation)
@@ -126,7 +128,8 @@ public static class Quantizer
         ArgumentNullException.ThrowIfNull(collector);
         IReadOnlyDictionary<string, CalibrationRange> ranges = collector.PostCollect();
         CheckRanges(prepared, ranges);
-        return Finish(prepared, ranges);
+        ranges = prepared.Complete(ranges);
+        return Finish(prepared.Guarded(ranges), ranges);
     }
 
     /// <summary>Refuses ranges that are none, or of other tensors.</summary>
@@ -160,15 +163,17 @@ public static class Quantizer
         if (!graph.Nodes.Any(node => node.OperatorType == "Cast" && node.Attributes.Int("to") is (long)DataType.Float16 or (long)DataType.BFloat16) && PromoteHalf.Run(graph, plan)) Simplifier.Run(graph, plan);
         Fusion.RunPortable(graph, new RewriteOptions());
         Simplifier.Run(graph, plan);
-        return new Model(graph)
-        {
-            IrVersion = Math.Max(model.IrVersion, 7),
-            ProducerName = "octet",
-            ProducerVersion = typeof(Quantizer).Assembly.GetName().Version?.ToString(3) ?? "",
-            Description = model.Description,
-            Metadata = model.Metadata,
-        };
+        return WithGraph(model, graph);
     }
+
+    private static Model WithGraph(Model model, Graph graph) => new(graph)
+    {
+        IrVersion = Math.Max(model.IrVersion, 7),
+        ProducerName = "octet",
+        ProducerVersion = typeof(Quantizer).Assembly.GetName().Version?.ToString(3) ?? "",
+        Description = model.Description,
+        Metadata = model.Metadata,
+    };
 
     /// <summary>Rewrites a prepared model.</summary>
     /// <param name="prepared">The prepared model; not changed.</param>
@@ -189,7 +194,7 @@ public static class Quantizer
         var used = new Dictionary<string, CalibrationRange>(StringComparer.Ordinal);
         if (ranges is not null)
         {
-            foreach (string name in prepared.CalibrationNames)
+            foreach (string name in prepared.Activations)
             {
                 if (ranges.TryGetValue(name, out CalibrationRange range)) used.Add(name, range);
             }

@@ -61,12 +61,13 @@ internal static class QuantizeVerb
         search.AcceptOnlyFromAmong("top1", "cosine", "mse");
         var tolerance = new Option<double?>("--tolerance") { Description = "Greatest loss that --search accepts. Default: 0.005, for top1 half a point.", HelpName = "LOSS" };
         var budget = new Option<double?>("--time-budget") { Description = "Time for --search. Default: 600.", HelpName = "SECONDS" };
+        var sqnr = new Option<double?>("--least-sqnr") { Description = $"Leave batch normalizations float, with the sums in front, where rounding what they read leaves their result less than DB of signal to noise; 0 for never. Default: {Number(QuantizationOptions.DefaultLeastSqnr)}.", HelpName = "DB" };
         Option<int?> searchSamples = CommonOptions.AtLeastOne(new Option<int?>("--search-samples") { Description = $"Samples that --search judges with, the last of the dataset. Default: {DefaultSearchSamples}.", HelpName = "N" });
         Option<int?> batches = CommonOptions.AtLeastOne(new Option<int?>("--batches") { Description = "Calibration batches; a batch is one sample. Default: as --limit.", HelpName = "N" });
         Option<int?> limit = CommonOptions.Limit($"{DefaultSamples}"), threads = CommonOptions.Threads();
         var command = new Command("quantize", "Calibrate a float model and write its INT8 form.")
         {
-            model, output, data, calibration, percentile, type, mode, granularity, exclude, match, operators, bias, equalize, smooth, neverSlower, cache, report, search, tolerance, budget, searchSamples,
+            model, output, data, calibration, percentile, type, mode, granularity, exclude, match, operators, bias, equalize, smooth, sqnr, neverSlower, cache, report, search, tolerance, budget, searchSamples,
             batches, limit, threads,
         };
         return VerbHost.Bind(command, host =>
@@ -86,6 +87,7 @@ internal static class QuantizeVerb
                 BiasCorrection = parsed.GetValue(bias),
                 Equalize = parsed.GetValue(equalize) ? new EqualizationOptions() : null,
                 Smooth = parsed.GetResult(smooth) is null ? null : new SmoothOptions { Strength = parsed.GetValue(smooth) ?? 0.5 },
+                LeastSqnr = parsed.GetValue(sqnr) ?? QuantizationOptions.DefaultLeastSqnr,
                 KeepFloatWhereSlower = parsed.GetValue(neverSlower),
                 Samples = samples,
                 Session = CommonOptions.Session(parsed.GetValue(threads)),
@@ -154,7 +156,7 @@ internal static class QuantizeVerb
             RequireFolder("--report", ReportPath);
 
             long start = Stopwatch.GetTimestamp();
-            MergeableCollector? collector = CachePath is null ? null : OpenCache(cached);
+            ResumableCollector? collector = CachePath is null ? null : OpenCache(cached);
             Model model = Model.Load(ModelPath);
             DatasetBinding? binding = DataPath is null || (options.Calibration == CalibrationMode.None && ReportPath is null && Search is null) ? null
                 : Dataset.Load(DataPath).Bind(new InferenceSession(model, options.Session));
@@ -184,10 +186,10 @@ internal static class QuantizeVerb
             if (!Directory.Exists(folder)) throw new DataException($"{what} '{path}' lies in a folder that does not exist; rule: the folder is there before the work starts");
         }
 
-        private MergeableCollector OpenCache(bool exists)
+        private ResumableCollector OpenCache(bool exists)
         {
-            if (options.Calibration == CalibrationMode.None || options.CreateCollector() is not MergeableCollector collector)
-                throw new UsageException("--cache goes with naive, entropy, percentile, mse or moving-average; rule: the other calibrations have no statistics that add up");
+            if (options.Calibration == CalibrationMode.None || options.CreateCollector() is not ResumableCollector collector)
+                throw new UsageException("--cache goes with a calibration, not with --calibration none; rule: it keeps statistics");
             if (exists) collector.Load(CachePath!);
             return collector;
         }

@@ -12,12 +12,12 @@ namespace Octet.Quantization.Accuracy;
 ///   b'[o] = b[o] − Σ_k (s[o]·q[o,k] − w[o,k]) · mean(x_k)
 /// </code>
 /// <c>mean(x_k)</c> is the mean over the calibration samples of the input channel that weight k multiplies, in the float model. The zeros that padding adds at an image's edge are not in the mean.
-/// A convolution or Gemm without a bias gets one; a MatMul has no bias and stays as it is.
+/// A convolution or Gemm without a bias gets one; a MatMul has the sum behind it, and without one stays as it is.
 /// </remarks>
 internal static class BiasCorrection
 {
     /// <summary>The bias that takes the mean error back.</summary>
-    /// <param name="node">Conv, ConvTranspose or Gemm.</param>
+    /// <param name="node">Conv, ConvTranspose, Gemm or MatMul.</param>
     /// <param name="weight">Its float weight.</param>
     /// <param name="quantized">The same quantized.</param>
     /// <param name="bias">Its bias; empty for none.</param>
@@ -26,7 +26,7 @@ internal static class BiasCorrection
     public static float[] Apply(Node node, Tensor weight, QuantizedWeight quantized, float[] bias, double[] means)
     {
         ReadOnlySpan<int> shape = weight.Shape;
-        int groups = node.OperatorType == "Gemm" ? 1 : (int)node.Attributes.Int("group", 1);
+        int groups = node.OperatorType is "Gemm" or "MatMul" ? 1 : (int)node.Attributes.Int("group", 1);
         // Weight [A, B, inner]: which of A and B is the output channel within its group, and which the input channel.
         bool outputFirst = node.OperatorType == "Conv" || (node.OperatorType == "Gemm" && node.Attributes.Int("transB") != 0);
         int a = shape[0], b = shape[1], inner = Math.Max(1, weight.Length / Math.Max(1, a * b));
@@ -57,6 +57,7 @@ internal static class BiasCorrection
     {
         "Conv" or "ConvTranspose" => 1,
         "Gemm" when node.Attributes.Float("alpha", 1) == 1 && node.Attributes.Float("beta", 1) == 1 => -1,
+        "MatMul" when node.Input(1) is { Constant.Rank: 2 } => -1,
         _ => null,
     };
 }

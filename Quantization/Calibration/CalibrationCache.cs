@@ -15,13 +15,13 @@ internal static class CalibrationCache
 
     private static readonly JsonWriterOptions WriterOptions = new() { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
-    public static void Write(MergeableCollector collector, string path)
+    public static void Write(ResumableCollector collector, string path)
     {
         ArgumentNullException.ThrowIfNull(path);
         AtomicFile.Write(path, stream => Write(collector, stream));
     }
 
-    public static void Write(MergeableCollector collector, Stream stream)
+    public static void Write(ResumableCollector collector, Stream stream)
     {
         ArgumentNullException.ThrowIfNull(stream);
         using var writer = new Utf8JsonWriter(stream, WriterOptions);
@@ -37,8 +37,15 @@ internal static class CalibrationCache
             writer.WriteNumber("count", state.Count);
             if (state.Bins is { } bins)
             {
-                writer.WriteNumber("exponent", state.Exponent);
-                writer.WriteNumber("firstBin", state.FirstBin);
+                if (state.Threshold is { } threshold)
+                {
+                    writer.WriteNumber("threshold", threshold);
+                }
+                else
+                {
+                    writer.WriteNumber("exponent", state.Exponent);
+                    writer.WriteNumber("firstBin", state.FirstBin);
+                }
                 // One line: thousands of lines with a number each are no more readable.
                 writer.WritePropertyName("bins");
                 writer.WriteRawValue("[" + string.Join(',', bins.Select(count => count.ToString(CultureInfo.InvariantCulture))) + "]");
@@ -54,14 +61,14 @@ internal static class CalibrationCache
         writer.WriteEndObject();
     }
 
-    public static void Read(MergeableCollector collector, string path)
+    public static void Read(ResumableCollector collector, string path)
     {
         ArgumentNullException.ThrowIfNull(path);
         using FileStream stream = File.OpenRead(path);
         Read(collector, stream, $"cache '{path}'");
     }
 
-    public static void Read(MergeableCollector collector, Stream stream, string source)
+    public static void Read(ResumableCollector collector, Stream stream, string source)
     {
         ArgumentNullException.ThrowIfNull(stream);
         if (stream.CanSeek && stream.Length - stream.Position > MostBytes) throw Broken($"it has {stream.Length - stream.Position} bytes", $"at most {MostBytes}");
@@ -104,12 +111,9 @@ internal static class CalibrationCache
         var state = new CollectorState(Single(Member(element, "min", what), what), Single(Member(element, "max", what), what), Int64(Member(element, "count", what), what));
         if (element.TryGetProperty("bins", out JsonElement bins))
         {
-            state = state with
-            {
-                Exponent = Int32(Member(element, "exponent", what), what),
-                FirstBin = Int32(Member(element, "firstBin", what), what),
-                Bins = [.. Items(bins, what).Select(bin => Int64(bin, what))],
-            };
+            state = state with { Bins = [.. Items(bins, what).Select(bin => Int64(bin, what))] };
+            state = element.TryGetProperty("threshold", out JsonElement threshold) ? state with { Threshold = Double(threshold, what) }
+                : state with { Exponent = Int32(Member(element, "exponent", what), what), FirstBin = Int32(Member(element, "firstBin", what), what) };
         }
         if (element.TryGetProperty("samples", out JsonElement samples))
         {
@@ -138,6 +142,9 @@ internal static class CalibrationCache
 
     private static float Single(JsonElement element, string what) =>
         element.ValueKind == JsonValueKind.Number && element.TryGetSingle(out float value) && float.IsFinite(value) ? value : throw NoNumber(element, what, "a finite float32");
+
+    private static double Double(JsonElement element, string what) =>
+        element.ValueKind == JsonValueKind.Number && element.TryGetDouble(out double value) && double.IsFinite(value) ? value : throw NoNumber(element, what, "a finite float64");
 
     private static int Int32(JsonElement element, string what) => element.ValueKind == JsonValueKind.Number && element.TryGetInt32(out int value) ? value : throw NoNumber(element, what, "an int32");
 

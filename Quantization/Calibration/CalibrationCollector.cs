@@ -53,22 +53,11 @@ public abstract class CalibrationCollector
         new($"tensor '{name}' holds {value.ToString(CultureInfo.InvariantCulture)} during calibration; rule: every calibrated value is finite");
 }
 
-/// <summary>A collector whose state can be added up, stored in a cache file and resumed.</summary>
-/// <remarks>Merging the collectors of two parts of the data gives, bit for bit, the collector of all the data.</remarks>
-public abstract class MergeableCollector : CalibrationCollector
+/// <summary>A collector whose state can be stored in a cache file and resumed.</summary>
+public abstract class ResumableCollector : CalibrationCollector
 {
-    /// <summary>What the state means, with the settings that shaped it, as the cache file records it. Collectors with equal kinds may be merged and read each other's caches.</summary>
+    /// <summary>What the state means, with the settings that shaped it, as the cache file records it. Collectors with equal kinds read each other's caches.</summary>
     public abstract string Kind { get; }
-
-    /// <summary>
-    /// Whether the state depends on the order of the samples. Where it does, merging means that the samples of the other collector came after those of this one, and data is
-    /// cut between samples only.
-    /// </summary>
-    public virtual bool DependsOnSampleOrder => false;
-
-    /// <summary>Adds what <paramref name="other"/> saw.</summary>
-    /// <exception cref="ArgumentException"><paramref name="other"/> is of another kind.</exception>
-    public abstract void Merge(MergeableCollector other);
 
     /// <summary>The state of every tensor seen.</summary>
     public abstract IReadOnlyDictionary<string, CollectorState> SaveState();
@@ -93,14 +82,6 @@ public abstract class MergeableCollector : CalibrationCollector
     /// <exception cref="DataException">The text is broken, of another kind, or holds what no collector saves.</exception>
     public void Load(Stream stream) => CalibrationCache.Read(this, stream, "the cache");
 
-    /// <summary>Refuses to merge another kind.</summary>
-    /// <exception cref="ArgumentException"><paramref name="other"/> is null, this collector itself, or of another kind.</exception>
-    protected void RequireSameKind(MergeableCollector? other)
-    {
-        if (other?.Kind != Kind) throw new ArgumentException($"a '{other?.Kind}' collector cannot be merged into '{Kind}'; rule: equal kinds", nameof(other));
-        if (ReferenceEquals(other, this)) throw new ArgumentException($"a '{Kind}' collector cannot be merged into itself; rule: every sample counts once", nameof(other));
-    }
-
     /// <summary>The error for a state that no collector of this kind saves.</summary>
     protected DataException BadState(string name, string facts, string rule) => new($"calibration state of tensor '{name}' ({Kind}): {facts}; rule: {rule}");
 
@@ -110,5 +91,28 @@ public abstract class MergeableCollector : CalibrationCollector
         if (!float.IsFinite(state.Min) || !float.IsFinite(state.Max) || state.Min > state.Max)
             throw BadState(name, string.Create(CultureInfo.InvariantCulture, $"the range is [{state.Min}, {state.Max}]"), "both ends are finite and min ≤ max");
         if (state.Count < 1) throw BadState(name, $"the count is {state.Count.ToString(CultureInfo.InvariantCulture)}", "at least 1");
+    }
+}
+
+/// <summary>A collector whose states can be added up too.</summary>
+/// <remarks>Merging the collectors of two parts of the data gives, bit for bit, the collector of all the data.</remarks>
+public abstract class MergeableCollector : ResumableCollector
+{
+    /// <summary>
+    /// Whether the state depends on the order of the samples. Where it does, merging means that the samples of the other collector came after those of this one, and data is
+    /// cut between samples only.
+    /// </summary>
+    public virtual bool DependsOnSampleOrder => false;
+
+    /// <summary>Adds what <paramref name="other"/> saw.</summary>
+    /// <exception cref="ArgumentException"><paramref name="other"/> is of another kind.</exception>
+    public abstract void Merge(MergeableCollector other);
+
+    /// <summary>Refuses to merge another kind.</summary>
+    /// <exception cref="ArgumentException"><paramref name="other"/> is null, this collector itself, or of another kind.</exception>
+    protected void RequireSameKind(MergeableCollector? other)
+    {
+        if (other?.Kind != Kind) throw new ArgumentException($"a '{other?.Kind}' collector cannot be merged into '{Kind}'; rule: equal kinds", nameof(other));
+        if (ReferenceEquals(other, this)) throw new ArgumentException($"a '{Kind}' collector cannot be merged into itself; rule: every sample counts once", nameof(other));
     }
 }

@@ -8,13 +8,18 @@ namespace Octet.Quantization.Calibration;
 /// <remarks>
 /// <code>
 ///   every collector       only included tensors are collected · integers and empty tensors are passed over · NaN and infinity are refused with the tensor's name · ranges are finite
-///   mergeable collectors  chunked = whole · merged = whole · saved and resumed = whole, all bit for bit · the other collector of a merge stays as it was · other kinds are refused ·
-///                         the order of samples does not matter, unless it says so · the state is bounded
+///   resumable collectors  saved and resumed = whole, bit for bit · the state is bounded
+///   mergeable collectors  chunked = whole · merged = whole, bit for bit · the other collector of a merge stays as it was · other kinds are refused · the order of samples does not matter,
+///                         unless it says so
 /// </code>
 /// </remarks>
 public static class CollectorContract
 {
     private const string Name = "conv/1", Other = "pool/2";
+
+    private static readonly float[][] Samples = [.. Enumerable.Range(0, 40).Select(i => Values(i, 50 + i))];
+
+    private static readonly int[] Cuts = [0, 1, 17, Samples.Length];
 
     /// <summary>Tries every promise.</summary>
     /// <param name="create">Makes a new collector.</param>
@@ -26,12 +31,16 @@ public static class CollectorContract
         OnlyIncluded(create, broken);
         NotFinite(create, broken);
         FiniteRanges(create, broken);
+        if (create() is ResumableCollector)
+        {
+            Resuming(() => (ResumableCollector)create(), broken);
+            Bounded(() => (ResumableCollector)create(), broken);
+        }
         if (create() is MergeableCollector)
         {
             MergeableCollector make() => (MergeableCollector)create();
             Whole(make, broken);
             Merging(make, broken);
-            Bounded(make, broken);
         }
         return broken;
     }
@@ -88,9 +97,25 @@ public static class CollectorContract
         }
     }
 
+    private static void Resuming(Func<ResumableCollector> create, List<string> broken)
+    {
+        string whole = Text(Seen(create, Samples));
+        foreach (int cut in Cuts)
+        {
+            ResumableCollector resumed = create();
+            See(resumed, "forgotten", [5]);
+            using var stream = new MemoryStream();
+            Seen(create, Samples[..cut]).Save(stream);
+            stream.Position = 0;
+            resumed.Load(stream);
+            foreach (float[] sample in Samples[cut..]) See(resumed, Name, sample);
+            if (Text(resumed) != whole) broken.Add($"saving after {cut} samples and resuming gives another state; rule: resumed equals whole");
+        }
+    }
+
     private static void Whole(Func<MergeableCollector> create, List<string> broken)
     {
-        float[][] samples = [.. Enumerable.Range(0, 40).Select(i => Values(i, 50 + i))];
+        float[][] samples = Samples;
         string whole = Text(Seen(create, samples));
         if (!create().DependsOnSampleOrder)
         {
@@ -103,22 +128,14 @@ public static class CollectorContract
             new Random(9).Shuffle(shuffled);
             if (Text(Seen(create, shuffled)) != whole) broken.Add("another order of the samples gives another state; rule: order does not matter, or DependsOnSampleOrder is true");
         }
-        foreach (int cut in new[] { 0, 1, 17, samples.Length })
+        foreach (int cut in Cuts)
         {
-            MergeableCollector left = Seen(create, samples[..cut]), right = Seen(create, samples[cut..]), resumed = create();
+            MergeableCollector left = Seen(create, samples[..cut]), right = Seen(create, samples[cut..]);
             string before = Text(right);
             left.Merge(right);
             if (Text(left) != whole) broken.Add($"merging {cut} and {samples.Length - cut} samples gives another state; rule: merged equals whole");
             See(left, Name, [900]);
             if (Text(right) != before) broken.Add("a merge changes the other collector; rule: it stays as it was");
-
-            See(resumed, "forgotten", [5]);
-            using var stream = new MemoryStream();
-            Seen(create, samples[..cut]).Save(stream);
-            stream.Position = 0;
-            resumed.Load(stream);
-            foreach (float[] sample in samples[cut..]) See(resumed, Name, sample);
-            if (Text(resumed) != whole) broken.Add($"saving after {cut} samples and resuming gives another state; rule: resumed equals whole");
         }
     }
 
@@ -139,9 +156,9 @@ public static class CollectorContract
         }
     }
 
-    private static void Bounded(Func<MergeableCollector> create, List<string> broken)
+    private static void Bounded(Func<ResumableCollector> create, List<string> broken)
     {
-        MergeableCollector collector = create();
+        ResumableCollector collector = create();
         float[] values = Values(5, 64);
         int Size() => collector.SaveState().Values.Sum(state => 1 + (state.Bins?.Count ?? 0) + (state.Samples?.Count ?? 0));
         for (int i = 0; i < 2000; i++) See(collector, Name, values);
@@ -169,9 +186,9 @@ public static class CollectorContract
         return values;
     }
 
-    private static MergeableCollector Seen(Func<MergeableCollector> create, IEnumerable<float[]> samples)
+    private static T Seen<T>(Func<T> create, IEnumerable<float[]> samples) where T : CalibrationCollector
     {
-        MergeableCollector collector = create();
+        T collector = create();
         foreach (float[] sample in samples) See(collector, Name, sample);
         return collector;
     }
@@ -179,7 +196,7 @@ public static class CollectorContract
     private static void See(CalibrationCollector collector, string name, float[] values) => collector.Collect(name, "Conv", new TensorView(Tensor.Create(values, values.Length)));
 
     /// <summary>Every bit of a collector's state and the ranges that follow from it.</summary>
-    private static string Text(MergeableCollector collector)
+    private static string Text(ResumableCollector collector)
     {
         using var stream = new MemoryStream();
         collector.Save(stream);

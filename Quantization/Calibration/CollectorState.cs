@@ -15,6 +15,9 @@ public sealed record CollectorState(float Min, float Max, long Count)
     /// <summary>Histogram: counts of consecutive bins, none negative; null without a histogram.</summary>
     public IReadOnlyList<long>? Bins { get; init; }
 
+    /// <summary>Histogram of equal bins over ±Threshold, however wide; null where bins are 2^<see cref="Exponent"/> wide.</summary>
+    public double? Threshold { get; init; }
+
     /// <summary>Ranges of single samples, oldest first; null where the collector keeps none.</summary>
     public IReadOnlyList<CalibrationRange>? Samples { get; init; }
 }

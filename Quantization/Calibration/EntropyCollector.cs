@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Octet.Quantization.Calibration;
 
 /// <summary>
@@ -35,7 +37,7 @@ public sealed class EntropyCollector : HistogramCollector
     {
         int n = bins.LastIndexOfAnyExcept(0L) + 1;
         bins = bins[..n];
-        var sums = new Sums(bins);
+        var sums = new Sums(bins, levels);
         if (n <= levels || sums.Occupied[n] <= levels) return (float)(n * width);
         double best = double.PositiveInfinity, above = 0, before = 0, below = 0;
         int bestEnd = n;
@@ -55,21 +57,38 @@ public sealed class EntropyCollector : HistogramCollector
     /// Σ P · ln(P / Q) for the threshold at bin <paramref name="end"/>. Q is one number per level, so a level's part is <c>Σ h·ln h − m·ln(N·q)</c> from sums over its bins, and a candidate
     /// costs one logarithm per level instead of one per bin.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static double Divergence(ReadOnlySpan<long> bins, int end, Sums sums, int levels)
     {
         double total = sums.Count[^1], kept = sums.Count[end], above = total - kept;
         if (kept <= 0) return double.PositiveInfinity;
         double divergence = 0, lastLevel = Floor;
+        Span<double> mass = sums.Mass.AsSpan(0, levels), logarithm = sums.Logarithm.AsSpan(0, levels);
+        // Level i covers the bins ⌊i·end/levels⌋ … ⌊(i + 1)·end/levels⌋ − 1, bin 0 excepted.
+        int width = end / levels, rest = end % levels, first = 1, last = 0, left = 0;
         for (int level = 0; level < levels; level++)
         {
-            int first = Math.Max(1, (int)((long)level * end / levels)), last = Math.Max(1, (int)((long)(level + 1) * end / levels));
-            double mass = sums.Count[last] - sums.Count[first];
-            int occupied = sums.Occupied[last] - sums.Occupied[first];
-            if (occupied == 0) continue;
-            double q = Math.Max(mass / occupied / kept, Floor);
-            divergence += sums.Entropy[last] - sums.Entropy[first] - mass * Math.Log(total * q);
-            if (level == levels - 1) lastLevel = q;
+            last += width;
+            left += rest;
+            if (left >= levels)
+            {
+                left -= levels;
+                last++;
+            }
+            int stop = Math.Max(1, last), occupied = sums.Occupied[stop] - sums.Occupied[first];
+            (mass[level], logarithm[level]) = (0, 1);
+            if (occupied > 0)
+            {
+                mass[level] = sums.Count[stop] - sums.Count[first];
+                double q = Math.Max(mass[level] / occupied / kept, Floor);
+                logarithm[level] = total * q;
+                divergence += sums.Entropy[stop] - sums.Entropy[first];
+                if (level == levels - 1) lastLevel = q;
+            }
+            first = stop;
         }
+        Calibration.Logarithm.Replace(logarithm);
+        for (int level = 0; level < levels; level++) divergence -= mass[level] * logarithm[level];
         // The last bin also carries what lies above.
         double own = bins[end - 1], all = own + above;
         if (own > 0) divergence -= own * Math.Log(own / (total * lastLevel));
@@ -82,14 +101,18 @@ public sealed class EntropyCollector : HistogramCollector
     {
         public readonly double[] Count, Entropy;   // Σ h, Σ h · ln h
         public readonly int[] Occupied;
+        public readonly double[] Mass, Logarithm;   // room for what a candidate needs per level
 
-        public Sums(ReadOnlySpan<long> bins)
+        public Sums(ReadOnlySpan<long> bins, int levels)
         {
-            (Count, Entropy, Occupied) = (new double[bins.Length + 1], new double[bins.Length + 1], new int[bins.Length + 1]);
+            (Count, Entropy, Occupied, Mass, Logarithm) = (new double[bins.Length + 1], new double[bins.Length + 1], new int[bins.Length + 1], new double[levels], new double[levels]);
+            var logarithms = new double[bins.Length];
+            for (int i = 0; i < bins.Length; i++) logarithms[i] = Math.Max(1, bins[i]);
+            Calibration.Logarithm.Replace(logarithms);
             for (int i = 1; i < bins.Length; i++)
             {
                 Count[i + 1] = Count[i] + bins[i];
-                Entropy[i + 1] = Entropy[i] + (bins[i] > 0 ? bins[i] * Math.Log(bins[i]) : 0);
+                Entropy[i + 1] = Entropy[i] + bins[i] * logarithms[i];
                 Occupied[i + 1] = Occupied[i] + (bins[i] > 0 ? 1 : 0);
             }
         }

@@ -9,7 +9,7 @@ namespace Octet.Quantization.Calibration;
 /// </remarks>
 public abstract class HistogramCollector : MergeableCollector
 {
-    private readonly SortedDictionary<string, StreamingHistogram> _histograms = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, StreamingHistogram> _histograms = new(StringComparer.Ordinal);
 
     private protected HistogramCollector() { }
 

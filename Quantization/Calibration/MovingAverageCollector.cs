@@ -22,7 +22,7 @@ public sealed class MovingAverageCollector : MergeableCollector
     /// <summary>Samples that have a weight.</summary>
     internal const int Window = 1024;
 
-    private readonly SortedDictionary<string, Recent> _tensors = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Recent> _tensors = new(StringComparer.Ordinal);
 
     /// <summary>For <see cref="DefaultWeight"/>.</summary>
     public MovingAverageCollector() : this(DefaultWeight) { }

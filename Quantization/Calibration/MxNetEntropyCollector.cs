@@ -16,16 +16,16 @@ namespace Octet.Quantization.Calibration;
 ///   levels         511 for a tensor without negative values and activations auto or uint8, else 255
 ///   range          [0, T] or [−T, T]; T from <see cref="MxNetEntropy"/>
 /// </code>
-/// The state depends on which sample came first, so it is neither mergeable nor cached. A first sample of zeros, whose bins have no width there, is counted in the centre bin once another value is seen.
+/// The first sample decides where the bins lie, so a state can be resumed but two cannot be added up. A first sample of zeros, whose bins have no width there, is counted in the centre bin once another value is seen.
 /// </remarks>
-public sealed class MxNetEntropyCollector : CalibrationCollector
+public sealed class MxNetEntropyCollector : ResumableCollector
 {
     private const int FirstBins = 8001;
 
     /// <summary>Bins per tensor at most: memory stays bounded, and a search over more takes minutes.</summary>
     private const int MostBins = (1 << 17) + 1;
 
-    private readonly SortedDictionary<string, Histogram> _histograms = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Histogram> _histograms = new(StringComparer.Ordinal);
     private readonly ActivationType _type;
 
     /// <summary>For the default type of activations.</summary>
@@ -38,6 +38,9 @@ public sealed class MxNetEntropyCollector : CalibrationCollector
         if (!Enum.IsDefined(type)) throw new ArgumentException($"the type is {type}; rule: one of {string.Join(", ", Enum.GetNames<ActivationType>())}", nameof(type));
         _type = type;
     }
+
+    /// <inheritdoc/>
+    public override string Kind => "entropy-mxnet";
 
     /// <inheritdoc/>
     /// <exception cref="DataException">The tensor holds NaN or infinity, or its values have grown so far beyond the first sample's that the histogram would be too large.</exception>
@@ -69,11 +72,41 @@ public sealed class MxNetEntropyCollector : CalibrationCollector
         return ranges;
     }
 
+    /// <inheritdoc/>
+    public override IReadOnlyDictionary<string, CollectorState> SaveState() => _histograms.ToDictionary(pair => pair.Key, pair => pair.Value.Save(), StringComparer.Ordinal);
+
+    /// <inheritdoc/>
+    public override void LoadState(IReadOnlyDictionary<string, CollectorState> state)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        foreach ((string name, CollectorState value) in state)
+        {
+            RequireExtremes(name, value);
+            if (value.Bins is not { Count: >= FirstBins and <= MostBins } bins || bins.Count % 2 == 0) throw BadState(name, $"it has {value.Bins?.Count ?? 0} bins", $"an odd number of {FirstBins} … {MostBins}");
+            if (!(value.Threshold >= new CalibrationRange(value.Min, value.Max).MaxAbs))
+                throw BadState(name, string.Create(CultureInfo.InvariantCulture, $"the threshold is {value.Threshold} and the range [{value.Min}, {value.Max}]"), "no value lies beyond the threshold");
+            if (bins.Any(bin => bin < 0) || bins.Aggregate(UInt128.Zero, (sum, bin) => sum + (UInt128)bin) != (UInt128)value.Count) throw BadState(name, $"bins do not count {value.Count} values", "no bin is negative and they add up to the count");
+        }
+        _histograms.Clear();
+        foreach ((string name, CollectorState value) in state) _histograms.Add(name, new Histogram(value));
+    }
+
     private sealed class Histogram
     {
         private long[] _bins = [];
         private double _threshold;
         private float[] _edges = [];
+
+        private float _max = float.NegativeInfinity;
+
+        public Histogram() { }
+
+        public Histogram(CollectorState state)
+        {
+            (Min, _max, _bins, _threshold) = (state.Min, state.Max, [.. state.Bins!], state.Threshold!.Value);
+            _edges = MxNetEntropy.EdgesFor(_threshold, _bins.Length);
+            FirstThreshold = (float)(_threshold / _bins.Length * FirstBins);   // bins keep their width
+        }
 
         public float Min { get; private set; } = float.PositiveInfinity;
 
@@ -84,9 +117,12 @@ public sealed class MxNetEntropyCollector : CalibrationCollector
 
         public float[] Edges() => _edges;
 
+        public CollectorState Save() => new(Min, _max, _bins.Sum()) { Threshold = _threshold, Bins = [.. _bins] };
+
         public bool Add(ReadOnlySpan<float> x, CalibrationRange range)
         {
             Min = MathF.Min(Min, range.Min);
+            _max = MathF.Max(_max, range.Max);
             float largest = range.MaxAbs;
             if (_bins.Length == 0) Start(largest);
             else if (_threshold == 0 && largest > 0)

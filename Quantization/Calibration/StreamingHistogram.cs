@@ -1,6 +1,6 @@
 using System.Globalization;
-using System.Numerics;
-using System.Runtime.InteropServices;
+using Octet.Kernels.Cpu;
+using Octet.Kernels.Reduce;
 
 namespace Octet.Quantization.Calibration;
 
@@ -21,14 +21,14 @@ internal sealed class StreamingHistogram
     /// <summary>Widest bins: the greatest float32 lies within bin HalfBins − 1.</summary>
     private const int GreatestExponent = 128 - 12;
 
-    /// <summary>Below this many values, adding four arrays up costs more than it saves.</summary>
-    private const int FewestVectorized = 2048;
+    /// <summary>Narrowest bins whose inverse width is a float32.</summary>
+    private const int LeastFloatExponent = -126;
 
-    /// <summary>Four sets of counts, zero between calls.</summary>
+    /// <summary>Room for the counters of a pass; zero between calls.</summary>
     [ThreadStatic]
-    private static int[]? t_counts;
+    private static int[]? t_counters;
 
-    private long[] _bins = new long[2 * HalfBins];
+    private readonly long[] _bins = new long[2 * HalfBins + RangeKernels.ZeroCounts];   // what follows the bins is for the kernel, and zero
     private int _exponent = LeastExponent;
 
     /// <summary>Least value seen; +∞ before the first.</summary>
@@ -47,7 +47,7 @@ internal sealed class StreamingHistogram
     public double BinWidth => Math.ScaleB(1.0, _exponent);
 
     /// <summary>Counts; entry i is bin i − <see cref="HalfBins"/>.</summary>
-    public ReadOnlySpan<long> Bins => _bins;
+    public ReadOnlySpan<long> Bins => _bins.AsSpan(0, 2 * HalfBins);
 
     /// <summary>Counts finite values.</summary>
     /// <param name="x">The values.</param>
@@ -61,50 +61,14 @@ internal sealed class StreamingHistogram
         Count += x.Length;
         WidenFor(MathF.Max(MathF.Abs(min), MathF.Abs(max)));
         double inverse = Math.ScaleB(1.0, -_exponent);
-        if (_exponent >= -126) x = x[AddVectors(x, (float)inverse, (int)Math.Floor(min * inverse) + HalfBins, (int)Math.Floor(max * inverse) + HalfBins)..];
         // Exact: a float32 times a power of two fits a float64.
-        foreach (float value in x) _bins[(int)Math.Floor(value * inverse) + HalfBins]++;
-    }
-
-    /// <summary>Counts whole vectors.</summary>
-    /// <returns>How many values were counted.</returns>
-    private int AddVectors(ReadOnlySpan<float> x, float inverse, int least, int greatest)
-    {
-        int width = Vector<float>.Count;
-        int whole = x.Length / (2 * width) * (2 * width);
-        if (whole < FewestVectorized) return 0;
-        // Neighbouring values are counted in different arrays: after a ReLU most are equal, and incrementing one place over and over waits for the store before. int fits, and is half the cache.
-        int[] a = t_counts ??= new int[8 * HalfBins];
-        Span<int> first = a.AsSpan(0, 2 * HalfBins), second = a.AsSpan(2 * HalfBins, 2 * HalfBins), third = a.AsSpan(4 * HalfBins, 2 * HalfBins), fourth = a.AsSpan(6 * HalfBins, 2 * HalfBins);
-        Span<int> bins = stackalloc int[2 * Vector<int>.Count];
-        Vector<float> scale = new(inverse);
-        Vector<int> half = new(HalfBins);
-        for (int at = 0; at < whole; at += 2 * width)
+        if (_exponent < LeastFloatExponent)
         {
-            BinsOf(new Vector<float>(x.Slice(at, width)), scale, half).CopyTo(bins);
-            BinsOf(new Vector<float>(x.Slice(at + width, width)), scale, half).CopyTo(bins[width..]);
-            for (int i = 0; i + 3 < bins.Length; i += 4)
-            {
-                first[bins[i]]++;
-                second[bins[i + 1]]++;
-                third[bins[i + 2]]++;
-                fourth[bins[i + 3]]++;
-            }
+            foreach (float value in x) _bins[(int)Math.Floor(value * inverse) + HalfBins]++;
+            return;
         }
-        for (int i = least; i <= greatest; i++)
-        {
-            _bins[i] += (long)first[i] + second[i] + third[i] + fourth[i];
-            first[i] = second[i] = third[i] = fourth[i] = 0;
-        }
-        return whole;
-    }
-
-    /// <summary>Positions in <see cref="Bins"/> of the bins of several values.</summary>
-    private static Vector<int> BinsOf(Vector<float> values, Vector<float> scale, Vector<int> half)
-    {
-        // A product with a power of two is exact in float32, except that one below the least subnormal becomes a zero: of a negative value, the bin is −1.
-        Vector<float> scaled = values * scale;
-        return Vector.ConvertToInt32(Vector.Floor(scaled)) + half + (Vector.LessThan(values, Vector<float>.Zero) & Vector.Equals(scaled, Vector<float>.Zero));
+        int first = Math.Min(0, (int)Math.Floor(min * inverse)), last = Math.Max(0, (int)Math.Floor(max * inverse));
+        RangeKernels.CountBins(x, (float)inverse, first, last, _bins.AsSpan(HalfBins + first), t_counters ??= new int[RangeKernels.Stripes * 2 * HalfBins + RangeKernels.ZeroCounts], CpuInfo.Detected);
     }
 
     /// <summary>Adds the counts of another histogram.</summary>
@@ -116,7 +80,7 @@ internal sealed class StreamingHistogram
         Count += other.Count;
         while (_exponent < other._exponent) Widen();
         int shift = _exponent - other._exponent;
-        for (int i = 0; i < other._bins.Length; i++)
+        for (int i = 0; i < 2 * HalfBins; i++)
         {
             if (other._bins[i] != 0) _bins[((i - HalfBins) >> Math.Min(shift, 31)) + HalfBins] += other._bins[i];
         }
@@ -173,14 +137,17 @@ internal sealed class StreamingHistogram
 
     private bool IsEmpty() => !_bins.AsSpan().ContainsAnyExcept(0L);
 
+    /// <summary>Adds neighbours together, from bin 0 outwards on both sides, so that every count is read before its place is written.</summary>
     private void Widen()
     {
-        var wider = new long[_bins.Length];
-        for (int i = 0; i < _bins.Length; i++)
+        Span<long> above = _bins.AsSpan(HalfBins, HalfBins), below = _bins.AsSpan(0, HalfBins);   // bin −1 is the last of those below
+        for (int i = 0; i < HalfBins / 2; i++)
         {
-            if (_bins[i] != 0) wider[((i - HalfBins) >> 1) + HalfBins] += _bins[i];
+            above[i] = above[2 * i] + above[2 * i + 1];
+            below[^(i + 1)] = below[^(2 * i + 1)] + below[^(2 * i + 2)];
         }
-        _bins = wider;
+        above[(HalfBins / 2)..].Clear();
+        below[..(HalfBins / 2)].Clear();
         _exponent++;
     }
 }

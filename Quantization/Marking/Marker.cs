@@ -11,7 +11,8 @@ internal static class Marker
     /// <summary>The decision for one node.</summary>
     /// <param name="Operator">Its row where it is quantized, else null.</param>
     /// <param name="Reason">By which rule, or why not.</param>
-    internal readonly record struct Mark(QuantizableOperator? Operator, string Reason);
+    /// <param name="ReadsReal">Whether a float operator reads what was computed, and not what its integers mean where it is quantized for others.</param>
+    internal readonly record struct Mark(QuantizableOperator? Operator, string Reason, bool ReadsReal = false);
 
     /// <summary>Marks the nodes of <paramref name="graph"/>.</summary>
     /// <exception cref="DataException">An exclusion matches nothing.</exception>
@@ -19,11 +20,13 @@ internal static class Marker
     {
         Dictionary<Node, string> excluded = Excluded(graph, options);
         var marks = new Dictionary<Node, Mark>();
+        HashSet<Node> onData = OnData(graph);
         foreach (Node node in graph.Nodes)
         {
             QuantizableOperator? row = QuantizableOperators.Find(node);
             marks[node] = Kept(node) is { } kept ? new Mark(null, kept)
                 : row is null ? new Mark(null, $"{node.QualifiedType} has no integer form")
+                : !onData.Contains(node) ? new Mark(null, "it depends on shapes alone, and is computed in advance")
                 : excluded.TryGetValue(node, out string? why) ? new Mark(null, why)
                 : DataOf(node, row).FirstOrDefault(value => !value.IsConstant && value.Type.Element is not (DataType.Float32 or DataType.Undefined)) is { } odd
                     ? new Mark(null, $"input '{odd.Name}' is {odd.Type.Element.Name()}, not float32")
@@ -56,6 +59,18 @@ internal static class Marker
         : node.Inputs.FirstOrDefault(input => input?.Producer is { OperatorType: "DequantizeLinear" }) is { } read ? $"the model quantizes its input '{read.Name}' already"
         : node.Outputs.FirstOrDefault(output => output is not null && output.Uses.Any(use => use.Node.OperatorType == "QuantizeLinear")) is { } made ? $"the model quantizes its output '{made.Name}' already"
         : null;
+
+    /// <summary>The nodes whose results depend on elements of the inputs, and not on their shapes alone.</summary>
+    private static HashSet<Node> OnData(Graph graph)
+    {
+        var reached = new HashSet<Node>();
+        foreach (Node node in graph.Nodes)   // in the order in which they run
+        {
+            bool outside(Value value) => value is { IsConstant: false, Producer: null } || !ReferenceEquals(value.Graph, graph);
+            if (!node.Is("Shape") && !node.Is("Size") && (node.Attributes.Subgraphs.Any() || node.Inputs.Any(input => input is not null && (outside(input) || (input.Producer is { } producer && reached.Contains(producer)))))) reached.Add(node);
+        }
+        return reached;
+    }
 
     /// <summary>The inputs of a node that are quantized as activations.</summary>
     public static IEnumerable<Value> DataOf(Node node, QuantizableOperator row)

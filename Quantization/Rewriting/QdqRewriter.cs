@@ -20,6 +20,7 @@ internal sealed class QdqRewriter
     private readonly Graph _graph;
     private readonly GraphEditor _editor;
     private readonly Dictionary<Node, Marker.Mark> _marks;
+    private readonly Dictionary<Node, Node> _merged;
     private readonly QuantizationOptions _options;
     private readonly List<string> _warnings;
     private readonly InputMeans? _means;
@@ -32,6 +33,7 @@ internal sealed class QdqRewriter
     private QdqRewriter(Graph graph, Dictionary<Node, Marker.Mark> marks, QuantizationOptions options, List<string> warnings, InputMeans? means)
     {
         (_graph, _editor, _marks, _options, _warnings, _means) = (graph, new GraphEditor(graph), marks, options, warnings, means);
+        _merged = Merged(graph, marks);   // as long as weights and biases are constants
     }
 
     /// <summary>The activations that need a range: what quantized operators read, constants and values inside a merged pair excepted.</summary>
@@ -39,15 +41,33 @@ internal sealed class QdqRewriter
     {
         var values = new List<Value>();
         var seen = new HashSet<Value>();
+        Dictionary<Node, Node> merged = Merged(graph, marks);
         foreach (Node node in graph.Nodes)
         {
-            if (marks[node].Operator is not { } row || IsMergedActivation(node, marks)) continue;
+            if (marks[node].Operator is not { } row || merged.ContainsKey(node)) continue;
             foreach (Value value in Marker.DataOf(node, row))
             {
                 if (!value.IsConstant && seen.Add(value)) values.Add(value);
             }
         }
         return values;
+    }
+
+    /// <summary>
+    /// The activations that need no observing, each with those whose ranges make up its own: what an operator that only moves elements, or Concat, makes of activations holds no other values than they.
+    /// </summary>
+    /// <remarks>Not where an input is a constant: what a lookup in a table gives may be far less than the table holds.</remarks>
+    public static Dictionary<string, string[]> Moved(IReadOnlyList<Value> activations, Dictionary<Node, Marker.Mark> marks)
+    {
+        var known = activations.ToHashSet();
+        var moved = new Dictionary<string, string[]>(StringComparer.Ordinal);
+        foreach (Value value in activations)
+        {
+            if (value.Producer is not { } producer || !marks.TryGetValue(producer, out Marker.Mark mark) || mark.Operator is not { Grid: Grid.Same } row) continue;
+            Value[] data = [.. Marker.DataOf(producer, row)];
+            if (data.Length > 0 && data.All(known.Contains)) moved.Add(value.Name, [.. data.Select(input => input.Name)]);
+        }
+        return moved;
     }
 
     /// <summary>Rewrites <paramref name="graph"/> in place.</summary>
@@ -60,11 +80,32 @@ internal sealed class QdqRewriter
     public static void Run(Graph graph, Dictionary<Node, Marker.Mark> marks, IReadOnlyDictionary<string, CalibrationRange>? ranges, QuantizationOptions options, List<string> warnings, InputMeans? means = null) =>
         new QdqRewriter(graph, marks, options, warnings, means).Run(ranges);
 
-    /// <summary>Whether <paramref name="node"/> is a clamp that becomes part of the operator before it.</summary>
-    internal static bool IsMergedActivation(Node node, Dictionary<Node, Marker.Mark> marks) =>
-        marks[node].Operator is { Type: "Relu" or "Clip" }
-        && node.Inputs[0] is { Producer: { } producer } value && value.SingleUse is not null
-        && marks.TryGetValue(producer, out Marker.Mark mark) && mark.Operator is { Type: "Conv" or "ConvTranspose" or "Gemm" or "MatMul" or "Add" or "Sub" or "Mul" or "Div" or "BatchNormalization" };
+    /// <summary>
+    /// The nodes that become part of the operator in front, each with that operator: a bias behind a product with a constant matrix, and a clamp behind it or behind a layer or sum. Nothing is quantized in between.
+    /// </summary>
+    internal static Dictionary<Node, Node> Merged(Graph graph, Dictionary<Node, Marker.Mark> marks)
+    {
+        var merged = new Dictionary<Node, Node>();
+        foreach (Node node in graph.Nodes)
+        {
+            if (marks[node].Operator is not { } row || Front(node, row) is not { } front || marks.GetValueOrDefault(front).Operator is null) continue;
+            merged.Add(node, merged.GetValueOrDefault(front, front));
+        }
+        return merged;
+    }
+
+    private static Node? Front(Node node, QuantizableOperator row)
+    {
+        if (row.Type is "Relu" or "Clip")
+            return node.Inputs[0] is { Producer: { OperatorType: "Conv" or "ConvTranspose" or "Gemm" or "MatMul" or "Add" or "Sub" or "Mul" or "Div" or "BatchNormalization" } front, SingleUse: not null } ? front : null;
+        if (row.Type != "Add") return null;
+        for (int side = 0; side < 2; side++)
+        {
+            if (node.Inputs[side] is { Producer: { OperatorType: "MatMul" } product, SingleUse: not null } && product.Inputs[1]!.Constant is { } weight
+                && node.Inputs[1 - side]?.Constant is { Rank: > 0 } bias && bias.Length == weight.Shape[^1] && bias.Shape[^1] == bias.Length && bias.Rank <= node.Inputs[side]!.Type.Rank) return product;
+        }
+        return null;
+    }
 
     private void Run(IReadOnlyDictionary<string, CalibrationRange>? ranges)
     {
@@ -83,7 +124,7 @@ internal sealed class QdqRewriter
 
         foreach (Node node in _graph.Nodes.ToArray())
         {
-            if (!_marks.TryGetValue(node, out Marker.Mark mark) || mark.Operator is not { } row || IsMergedActivation(node, _marks)) continue;
+            if (!_marks.TryGetValue(node, out Marker.Mark mark) || mark.Operator is not { } row || _merged.ContainsKey(node)) continue;
             Value[] data = [.. Marker.DataOf(node, row)];
             for (int i = 0; i < node.Inputs.Count; i++)
             {
@@ -112,7 +153,7 @@ internal sealed class QdqRewriter
     /// </summary>
     private void RemoveRedundantClip(Value value, GridParameters grid)
     {
-        if (value.Producer is not { OperatorType: "Clip" } clip || !IsMergedActivation(clip, _marks) || value.IsGraphOutput) return;
+        if (value.Producer is not { OperatorType: "Clip" } clip || !_merged.ContainsKey(clip) || value.IsGraphOutput) return;
         (int least, int greatest) = grid.Type == DataType.UInt8 ? (0, 255) : (-128, 127);
         bool low = clip.Input(1)?.Constant is not { } min || MathF.Round(min.Span<float>()[0] / grid.Scale) + grid.ZeroPoint <= least;
         bool high = clip.Input(2)?.Constant is not { } max || MathF.Round(max.Span<float>()[0] / grid.Scale) + grid.ZeroPoint >= greatest;
@@ -129,7 +170,7 @@ internal sealed class QdqRewriter
             Node quantizer = dequantized.Producer!.Inputs[0]!.Producer!;
             foreach (Use use in value.Uses.ToArray())
             {
-                if (!ReferenceEquals(use.Node, quantizer)) _editor.SetInput(use.Node, use.Index, dequantized);
+                if (!ReferenceEquals(use.Node, quantizer) && !_marks.GetValueOrDefault(use.Node).ReadsReal) _editor.SetInput(use.Node, use.Index, dequantized);
             }
             for (int o = 0; o < _graph.Outputs.Count; o++)
             {
@@ -231,7 +272,8 @@ internal sealed class QdqRewriter
     private void QuantizeWeight(Node node, QuantizableOperator row)
     {
         Value weight = node.Inputs[row.Weight]!;
-        Value? bias = row.Bias >= 0 ? node.Input(row.Bias) : null;
+        (Node Add, int Side)? behind = row.Bias < 0 ? BiasBehind(node) : null;
+        Value? bias = row.Bias >= 0 ? node.Input(row.Bias) : behind?.Add.Inputs[behind.Value.Side];
         float inputScale = node.Inputs[0]!.Producer is { OperatorType: "DequantizeLinear" } source && source.Inputs[1]!.Constant is { } scalar ? scalar.Span<float>()[0] : 0;
         int axis = _options.Granularity == Granularity.Tensor ? -1 : ChannelAxis(node, weight.Constant!);
         float[] floatBias = bias?.Constant?.ToFloat32Array() ?? [];
@@ -245,13 +287,23 @@ internal sealed class QdqRewriter
         }
         _editor.SetInput(node, row.Weight, made.Dequantized);
         if (inputScale == 0) return;
-        if (row.Bias >= 0 && _means?.Of(ActivationName(node)) is { } means) floatBias = BiasCorrection.Apply(node, weight.Constant!, made.Weight, floatBias, means);
+        if ((row.Bias >= 0 || behind is not null) && _means?.Of(ActivationName(node)) is { } means) floatBias = BiasCorrection.Apply(node, weight.Constant!, made.Weight, floatBias, means);
+        if (behind is var (add, side))
+        {
+            // It stays float: a session rounds it to the steps of the product's sums.
+            if (!bias!.Constant!.Span<float>().SequenceEqual(floatBias)) _editor.SetInput(add, side, _editor.AddConstant(add.Name + "/bias", Tensor.Create(floatBias, bias.Constant.Shape)));
+            return;
+        }
         if (floatBias.Length == 0) return;
         float[] scales = made.Weight.Scales;
         float[] biasScales = [.. scales.Select(scale => WeightQuantizer.BiasScale(inputScale, scale))];
         int[] integers = WeightQuantizer.QuantizeBias(floatBias, inputScale, scales);
         _editor.SetInput(node, row.Bias, Constant(bias?.Name ?? node.Name + "/bias", Tensor.Create(integers, floatBias.Length), biasScales, biasScales.Length == 1 ? -1 : 0));
     }
+
+    /// <summary>The sum that is a product's bias, and on which side the bias stands; null where there is none.</summary>
+    private (Node Add, int Side)? BiasBehind(Node product) =>
+        product.Output.SingleUse is { Node.OperatorType: "Add" } use && _merged.TryGetValue(use.Node, out Node? front) && ReferenceEquals(front, product) ? (use.Node, 1 - use.Index) : null;
 
     /// <summary>The name of the activation whose integers the first input of <paramref name="node"/> means.</summary>
     private static string ActivationName(Node node) => node.Inputs[0]!.Producer?.Inputs[0]?.Producer?.Inputs[0]?.Name ?? "";

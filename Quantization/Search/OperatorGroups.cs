@@ -5,7 +5,7 @@ using Octet.Runtime.Graphs;
 
 namespace Octet.Quantization.Search;
 
-/// <summary>The operators of a prepared model that can be left float one by one: each with the activation that becomes part of it.</summary>
+/// <summary>The operators of a prepared model that can be left float one by one: each with the bias and the activation that become part of it.</summary>
 internal sealed class OperatorGroups
 {
     private readonly PreparedModel _prepared;
@@ -14,11 +14,12 @@ internal sealed class OperatorGroups
     public OperatorGroups(PreparedModel prepared, IReadOnlyDictionary<string, CalibrationRange>? ranges)
     {
         (_prepared, _ranges) = (prepared, ranges);
+        Dictionary<Node, Node> merged = QdqRewriter.Merged(prepared.Model.Graph, prepared.Marks);
         var groups = new Dictionary<Node, List<Node>>();
         foreach (Node node in prepared.Model.Graph.Nodes)
         {
             if (prepared.Marks[node].Operator is null) continue;
-            if (QdqRewriter.IsMergedActivation(node, prepared.Marks) && groups.TryGetValue(node.Inputs[0]!.Producer!, out List<Node>? group)) group.Add(node);
+            if (merged.TryGetValue(node, out Node? front)) groups[front].Add(node);
             else groups.Add(node, [node]);
         }
         All = [.. groups.Values];

@@ -39,18 +39,8 @@ internal sealed class OpHooks((OpHook Hook, bool Inputs)[] hooks)
     {
         for (int i = 0; i < values.Length; i++)
         {
-            if (values[i] < 0 || state.Get(values[i]) is not Tensor { Type: not DataType.String } tensor) continue;
-            PlannedValue value = state.Plan.Values[values[i]];
-            int[]? order = value.Value.MemoryOrder;
-            ReadOnlySpan<int> shape = tensor.Shape;
-            if (order is not null)
-            {
-                var logical = new int[shape.Length];
-                for (int axis = 0; axis < order.Length; axis++) logical[order[axis]] = shape[axis];
-                shape = logical;
-            }
-            var e = new OpEvent(step.Node.Origins.Count > 0 ? step.Node.Origins[0] : step.Node.Name, step.Node.OperatorType, value.Value.Name, i, isInput,
-                new TensorView(tensor.Type, shape, tensor.Bytes.Span, order));
+            if (values[i] < 0 || !state.HasNumbers(state.Plan.Values[values[i]])) continue;
+            var e = new OpEvent(state, step, state.Plan.Values[values[i]], i, isInput);
             foreach ((OpHook hook, bool inputs) in hooks)
             {
                 if (!isInput || inputs) hook(in e);

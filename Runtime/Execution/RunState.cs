@@ -16,6 +16,7 @@ internal sealed class RunState
     private readonly List<(int Step, int Argument)>[] _readers;   // per graph input: who reads the caller's tensor
     private readonly List<(int Step, int Argument)>[] _outputReaders;
     private readonly (int Step, int Argument)[] _writers;         // per graph output: who writes the caller's tensor
+    private byte[] _gathered = [];
 
     public RunState(Plan plan, Parallelism parallel)
     {
@@ -104,20 +105,46 @@ internal sealed class RunState
     {
         if (index < 0) return null;
         PlannedValue value = _plan.Values[index];
-        if (value.Rows is { } rows) return Gathered(_tensors[index]!, value.Value.Type, rows);
-        return value.Storage == Storage.Dynamic ? Dynamic[value.Number] : _tensors[index];
+        if (value.Rows is not { } rows) return Held(value);
+        var dense = new Tensor(value.Value.Type.Element, value.Shape);
+        Gather(_tensors[index]!.Bytes.Span, rows, dense.Type.Size(), dense.Bytes.Span);
+        return dense;
     }
+
+    /// <summary>Whether a value is a tensor of numbers now.</summary>
+    public bool HasNumbers(PlannedValue value) => Held(value) is Tensor { Type: not DataType.String };
+
+    /// <summary>What watchers see of a value that <see cref="HasNumbers"/>, in the order and with the extents that the model means; valid until the next view.</summary>
+    public TensorView View(PlannedValue value)
+    {
+        var tensor = (Tensor)Held(value)!;
+        ReadOnlySpan<byte> bytes = tensor.Bytes.Span;
+        ReadOnlySpan<int> shape = tensor.Shape;
+        if (value.Rows is { } rows)
+        {
+            // Only who watches a run asks for a dense copy.
+            shape = value.Shape;
+            int length = Tensor.CountElements(shape) * tensor.Type.Size();
+            if (_gathered.Length < length) _gathered = new byte[length];
+            Gather(bytes, rows, tensor.Type.Size(), _gathered.AsSpan(0, length));
+            bytes = _gathered.AsSpan(0, length);
+        }
+        if (value.Value.MemoryOrder is not { } order) return new TensorView(tensor.Type, shape, bytes);
+        var logical = new int[shape.Length];
+        for (int axis = 0; axis < order.Length; axis++) logical[order[axis]] = shape[axis];
+        return new TensorView(tensor.Type, logical, bytes, order);
+    }
+
+    /// <summary>The tensor that holds a value: for one that lies between others' rows, the whole.</summary>
+    private RuntimeValue? Held(PlannedValue value) => value.Storage == Storage.Dynamic ? Dynamic[value.Number] : _tensors[value.Index];
 
     private static int BytesOf(PlannedValue value) => Tensor.CountElements(value.Shape) * value.Value.Type.Element.Size();
 
-    /// <summary>A dense copy of a value that lies between others' rows; only who watches a run asks for it.</summary>
-    private static Tensor Gathered(Tensor whole, TensorType type, RowSlice rows)
+    /// <summary>Copies the rows of a value that lies between others'.</summary>
+    private static void Gather(ReadOnlySpan<byte> whole, RowSlice rows, int size, Span<byte> dense)
     {
-        var dense = new Tensor(type.Element, type.ConcreteShape());
-        int size = type.Element.Size();
-        if (dense.Length > 0)
-            LayoutKernels.CopyRows(whole.Bytes.Span[(rows.First * size)..], (long)rows.Stride * size, dense.Bytes.Span, (long)rows.Width * size, rows.Width * size, dense.Length / rows.Width);
-        return dense;
+        int width = rows.Width * size;
+        if (dense.Length > 0) LayoutKernels.CopyRows(whole[(rows.First * size)..], (long)rows.Stride * size, dense, width, width, dense.Length / width);
     }
 
     private Tensor?[] Resolve(int[] values)

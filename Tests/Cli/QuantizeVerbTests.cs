@@ -92,7 +92,6 @@ internal sealed class QuantizeVerbTests
     [TestCase("--search accuracy", "accuracy")]
     [TestCase("--search top1 --never-slower", "one of them")]
     [TestCase("--calibration none --cache c.json", "--cache goes with")]
-    [TestCase("--calibration entropy-mxnet --cache c.json", "--cache goes with")]
     [TestCase("--calibration none --bias-correction", "BiasCorrection")]
     [TestCase("--calibration none --never-slower", "KeepFloatWhereSlower")]
     public void AMistakeOfTheCommandLineIsNamed(string options, string message)

@@ -200,6 +200,10 @@ internal sealed class GuardPageTests(VectorWidth width)
                 using GuardedMemory x = Floats(1, length, atEnd);
                 (float Min, float Max) found = RangeKernels.MinMax(As<float>(x), _cpu);
                 Assert.That(found, Is.EqualTo(range ??= found));
+                Assert.That(RangeKernels.Extremes(As<float>(x), _cpu), Is.EqualTo(found));
+                var bins = new long[9 + RangeKernels.ZeroCounts];
+                RangeKernels.CountBins(As<float>(x), 1, -4, 4, bins, new int[RangeKernels.Stripes * bins.Length], _cpu);
+                Assert.That(bins.Sum(), Is.EqualTo(length));
             }
         }
     }

@@ -36,7 +36,7 @@ internal sealed class CalibrationCacheTests
     }
 
     [Test]
-    public void AFileIsResumedAndEndsInTheSameModel([Values(CalibrationMode.Naive, CalibrationMode.Entropy, CalibrationMode.Percentile, CalibrationMode.MovingAverage)] CalibrationMode mode)
+    public void AFileIsResumedAndEndsInTheSameModel([Values(CalibrationMode.Naive, CalibrationMode.Entropy, CalibrationMode.Percentile, CalibrationMode.MovingAverage, CalibrationMode.EntropyMxNet)] CalibrationMode mode)
     {
         var options = new QuantizationOptions { Calibration = mode };
         Model model = DemoModel.Load();
@@ -44,15 +44,15 @@ internal sealed class CalibrationCacheTests
         string path = Path.Combine(TestContext.CurrentContext.WorkDirectory, $"{mode}.cache.json");
         try
         {
-            var first = (MergeableCollector)options.CreateCollector();
+            var first = (ResumableCollector)options.CreateCollector();
             Quantizer.Quantize(model, DemoModel.Samples(12).Take(5), options with { Calibration = CalibrationMode.Custom, Collector = first });
             first.Save(path);
-            var second = (MergeableCollector)options.CreateCollector();
+            var second = (ResumableCollector)options.CreateCollector();
             second.Load(path);
             byte[] resumed = Saved(Quantizer.Quantize(model, DemoModel.Samples(12).Skip(5), options with { Calibration = CalibrationMode.Custom, Collector = second }).Model);
             Assert.That(resumed, Is.EqualTo(whole));
             second.Save(path);
-            var alone = (MergeableCollector)options.CreateCollector();
+            var alone = (ResumableCollector)options.CreateCollector();
             alone.Load(path);
             Assert.That(Saved(Quantizer.Quantize(model, null, options with { Calibration = CalibrationMode.Custom, Collector = alone }).Model), Is.EqualTo(whole), "without data the cache decides");
         }
@@ -112,6 +112,21 @@ internal sealed class CalibrationCacheTests
         Assert.That(error.Message, Does.Contain(message).And.Contain("rule:"));
     }
 
+    [TestCase("\"bins\":[1],\"threshold\":2", "it has 1 bins")]
+    [TestCase("\"exponent\":0,\"firstBin\":1,\"bins\":[#]", "the threshold is")]
+    [TestCase("\"threshold\":0.5,\"bins\":[#]", "no value lies beyond the threshold")]
+    [TestCase("\"threshold\":1e999,\"bins\":[#]", "finite float64")]
+    [TestCase("\"threshold\":2,\"bins\":[#,0]", "it has 8002 bins")]
+    [TestCase("\"threshold\":2,\"bins\":[#,3,0]", "bins do not count 1 values")]
+    [TestCase("\"threshold\":2,\"bins\":[#,1,-1]", "no bin is negative")]
+    public void BrokenHistogramsOfMxNetAreATypedError(string bins, string message)
+    {
+        string some = "1" + string.Concat(Enumerable.Repeat(",0", 8000));
+        string text = $"{{\"format\":\"octet-calibration/1\",\"kind\":\"entropy-mxnet\",\"tensors\":{{\"x\":{{\"min\":1,\"max\":1,\"count\":1,{bins.Replace("#", some, StringComparison.Ordinal)}}}}}}}";
+        DataException error = Assert.Throws<DataException>(() => new MxNetEntropyCollector().Load(new MemoryStream(Encoding.UTF8.GetBytes(text))))!;
+        Assert.That(error.Message, Does.Contain(message).And.Contain("rule:"));
+    }
+
     [Test]
     public void AnyDamageIsATypedErrorOrAStateThatCanBeUsed()
     {
@@ -147,7 +162,7 @@ internal sealed class CalibrationCacheTests
         Assert.That(error.Message, Does.Contain("saw none"));
     }
 
-    private static string Text(MergeableCollector collector)
+    private static string Text(ResumableCollector collector)
     {
         using var stream = new MemoryStream();
         collector.Save(stream);

@@ -1,4 +1,5 @@
 using Octet.Quantization;
+using Octet.Quantization.Accuracy;
 using Octet.Quantization.Calibration;
 using Octet.Runtime;
 using Octet.Runtime.Execution;

@@ -45,12 +45,13 @@ internal static class Lowering
         new TableOfOneSource(),
         new TableInEpilogue(),
         new AddInEpilogue(),
+        new StoreFromZero(),
     ];
 
     /// <summary>Passes over the graph after which a fixed point counts as unreachable; real models need three or four.</summary>
     private const int MostRounds = 64;
 
-    private const int LastPhase = 2;
+    private const int LastPhase = 3;
 
     /// <summary>Lowers <paramref name="graph"/> and its subgraphs in place. Types must be inferred; shapes should be concrete.</summary>
     /// <param name="graph">The graph.</param>
@@ -62,7 +63,6 @@ internal static class Lowering
         var context = new LoweringContext(graph, options);
         var refused = new Dictionary<Node, (string Rule, string Reason)>();
         if (HasQuantization(graph)) ToFixedPoint(context, report, refused);
-        StoreFromZero.Run(graph, context.Editor);
         RestoreNames(context);
         ChannelsLast.Run(context);
         context.Editor.Sort();

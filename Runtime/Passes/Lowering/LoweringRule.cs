@@ -26,7 +26,7 @@ internal abstract class LoweringRule
     /// <summary>Name for reports and switches.</summary>
     public abstract string Name { get; }
 
-    /// <summary>When the rule starts: 0 brings graphs into the form that the others expect, 1 is the lowering, 2 takes what is left once nothing else applies. A rule runs on in later phases.</summary>
+    /// <summary>When the rule starts: 0 brings graphs into the form that the others expect, 1 is the lowering, 2 takes what is left once nothing else applies, 3 changes how tensors are stored once their readers are settled. A rule runs on in later phases.</summary>
     public virtual int Phase => 1;
 
     /// <summary>Looks at <paramref name="node"/>.</summary>

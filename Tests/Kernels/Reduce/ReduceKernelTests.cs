@@ -142,19 +142,52 @@ internal sealed class ReduceKernelTests
     }
 
     [Test]
-    public void HistogramEqualsItsFormula([ValueSource(typeof(Widths), nameof(Widths.All))] VectorWidth width, [Values] bool absolute, [Values(1, 7, 2048, 5000)] int count)
+    public void ExtremesAreTheSameOnEveryWidth([ValueSource(typeof(Widths), nameof(Widths.All))] VectorWidth width)
     {
         CpuFeatures cpu = Widths.Require(width);
-        float[] x = [.. new Random(1).Floats(3001, 5f), float.NaN, float.PositiveInfinity, float.NegativeInfinity, 0f, -0f, 4f, -4f];
-        float low = absolute ? 0f : -4f, high = 4f, factor = count / (high - low);
-        var expected = new long[count];
-        foreach (float v in x.Where(v => !float.IsNaN(v)))
-            expected[(int)Math.Clamp((double)MathF.Floor(((absolute ? Math.Abs(v) : v) - low) * factor), 0, count - 1)]++;
-        var bins = new long[count];
-        bins[0] = 5;   // counts are added
-        expected[0] += 5;
-        Assert.That(RangeKernels.Histogram(x, absolute, low, high, bins, cpu), Is.EqualTo(x.Length - 1));
+        for (int length = 1; length < 90; length++)
+        {
+            float[] x = new Random(length).Floats(length);
+            Assert.That(RangeKernels.Extremes(x, cpu), Is.EqualTo((x.Min(), x.Max())), $"length {length}");
+            float[] zeros = [.. x.Select((_, i) => i % 2 == length % 2 ? 0f : -0f)];
+            (float min, float max) = RangeKernels.Extremes(zeros, cpu);
+            Assert.That((BitConverter.SingleToInt32Bits(min), BitConverter.SingleToInt32Bits(max)), Is.EqualTo((0, 0)), $"{length} zeros of both signs");
+            x[length / 3] = float.PositiveInfinity;
+            Assert.That(RangeKernels.Extremes(x, cpu).Max, Is.EqualTo(float.PositiveInfinity));
+            x[length * 2 / 3] = float.NaN;
+            Assert.That(RangeKernels.Extremes(x, cpu), Is.EqualTo((float.NaN, float.NaN)), $"length {length}");
+        }
+    }
+
+    [Test]
+    public void BinsAreCountedByTheirFormula([ValueSource(typeof(Widths), nameof(Widths.All))] VectorWidth width, [Values(1, 7, 300, 5000, 60003)] int length, [Values(-126, -3, 0, 5, 100)] int exponent, [Values] bool zeros)
+    {
+        CpuFeatures cpu = Widths.Require(width);
+        var random = new Random(length + exponent);
+        float[] x = [.. Enumerable.Range(0, length).Select(i => zeros && i % 3 != 0 ? (i % 2 == 0 ? 0f : -0f) : i % 11 == 10 ? -1e-45f : MathF.ScaleB(random.NextSingle() * 7000 - 3000, exponent))];
+        const int first = -3000, last = 4000;
+        var expected = new long[last - first + 1 + RangeKernels.ZeroCounts];
+        foreach (float value in x) expected[(int)Math.Floor(Math.ScaleB((double)value, -exponent)) - first]++;
+        expected[5] += 9;   // counts are added
+        var bins = new long[expected.Length];
+        bins[5] = 9;
+        var counters = new int[RangeKernels.Stripes * bins.Length + RangeKernels.ZeroCounts];
+        RangeKernels.CountBins(x, (float)Math.ScaleB(1.0, -exponent), first, last, bins, counters, cpu);
         Assert.That(bins, Is.EqualTo(expected));
-        Assert.That(() => RangeKernels.Histogram(x, absolute, 1f, 1f, bins, cpu), Throws.ArgumentException);
+        Assert.That(counters, Is.All.Zero);
+    }
+
+    [Test]
+    public void BinsOutsideAndMissingRoomDoNotCorruptMemory([ValueSource(typeof(Widths), nameof(Widths.All))] VectorWidth width, [Values(40, 4000)] int length)
+    {
+        CpuFeatures cpu = Widths.Require(width);
+        float[] bad = [float.NaN, float.PositiveInfinity, float.NegativeInfinity, 1e30f, -1e30f];
+        var bins = new long[11 + RangeKernels.ZeroCounts];
+        var counters = new int[RangeKernels.Stripes * 11 + RangeKernels.ZeroCounts];
+        RangeKernels.CountBins([.. Enumerable.Range(0, length).Select(i => bad[i % bad.Length])], 1, -4, 6, bins, counters, cpu);
+        Assert.That(bins[0] + bins[10], Is.EqualTo(length));
+        Assert.That(() => RangeKernels.CountBins([1f], 1, -4, 6, bins[1..], counters, cpu), Throws.ArgumentException);
+        Assert.That(() => RangeKernels.CountBins([1f], 1, -4, 6, bins, counters[1..], cpu), Throws.ArgumentException);
+        Assert.That(() => RangeKernels.CountBins([1f], 1, 1, 6, bins, counters, cpu), Throws.ArgumentException);
     }
 }

@@ -118,6 +118,8 @@ internal sealed class RealModelTests
         QuantizationResult result = Quantizer.Quantize(source, [Inputs(row, session, length), Inputs(row, session, length)], new QuantizationOptions { Calibration = CalibrationMode.Naive });
         Assert.That(result.Report.Decisions, Is.Not.Empty);
         Assert.That(result.Report.Decisions.Where(decision => !decision.Quantized && decision.Reason.Length == 0), Is.Empty, "what stays float has a reason");
+        // A second quantization would only lose accuracy.
+        Assert.That(result.Report.Warnings.Any(warning => warning.Contains("quantized already", StringComparison.Ordinal)), Is.EqualTo(row.ByOthers));
         TestContext.Out.WriteLine($"{row.Name}: {result.Report.QuantizedNodes} of {result.Report.Decisions.Count} nodes quantized");
         foreach (IGrouping<string, NodeDecision> reason in result.Report.Decisions.Where(decision => !decision.Quantized).GroupBy(decision => $"{decision.OperatorType}: {decision.Reason}").OrderByDescending(group => group.Count()))
             TestContext.Out.WriteLine($"  {reason.Count(),4} {reason.Key}");

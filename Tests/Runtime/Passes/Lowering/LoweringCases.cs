@@ -62,6 +62,7 @@ internal static class LoweringCases
         new("conv quantized sum relu", (g, t) => { Value x = Image(g, t); Result(g, g.Node("Relu", [g.Node("Add", [Fake(g, Conv(g, x), 0.0307f, 128, t), x])]), 0.0219f, 0, t); }),
         new("conv float sum", (g, t) => g.Output(g.Node("Relu", [g.Node("Add", [Conv(g, Image(g, t)), g.Input(1, 1, 8, 6, 6)])]))),
         new("conv sum max pool", (g, t) => { Value x = Image(g, t); Result(g, g.Node("MaxPool", [g.Node("Add", [x, Conv(g, x)])], new AttributeMap { ["kernel_shape"] = new long[] { 2, 2 } }), 0.0307f, 128, t); }),
+        new("conv relu conv on a signed grid", (g, t) => Result(g, Conv(g, Fake(g, g.Node("Relu", [Conv(g, Image(g, t))]), 0.0153f, 128, t)), 0.03f, 128, t)),
         new("conv hardswish", (g, t) => Result(g, g.Node("HardSwish", [Fake(g, Conv(g, Image(g, t)), 0.03f, 128, t)]), 0.016f, 30, t)),
         new("conv flatten", (g, t) => Result(g, g.Node("Flatten", [Conv(g, Image(g, t))]), 0.03f, 128, t)),
         new("conv float output", (g, t) => g.Output(g.Node("Relu", [Conv(g, Image(g, t))]))),
