@@ -192,7 +192,7 @@ internal sealed class LayerLoweringTests
         ("fewer than two axes", graph => graph.Output(graph.Node("MatMul", [graph.Fake(graph.Input(1, 4), 0.1f, 3), graph.Fake(graph.Input(1, 4, 4), 0.1f, 3)]))),
         ("the weight is computed at run time", graph => graph.Output(graph.Node("ConvTranspose", [graph.Fake(graph.Input(1, 1, 3, 5, 5), 0.1f, 3), graph.Fake(graph.Input(1, 3, 4, 3, 3), 0.1f, 3)]))),
         ("its data is not quantized", graph => graph.Output(graph.Node("ConvTranspose", [graph.Input(1, 1, 3, 5, 5), graph.Weight(1, [0.1f], DataType.Int8, 0, 3, 4, 3, 3)]))),
-        ("its result is not quantized", graph => graph.Output(graph.Node("Add", [graph.Fake(graph.Input(1, 4, 4), 0.1f, 3), graph.Fake(graph.Input(1, 4, 4), 0.2f, 3)]))),
+        ("its result is not quantized", graph => graph.Output(graph.Node("Mul", [graph.Fake(graph.Input(1, 4, 4), 0.1f, 3), graph.Fake(graph.Input(1, 4, 4), 0.2f, 3)]))),
         ("Softmax has no integer form", graph => graph.Output(graph.Node("Softmax", [graph.Fake(graph.Input(1, 4, 4), 0.1f, 3)]))),
     ];
 
