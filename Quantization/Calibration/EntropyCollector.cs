@@ -1,4 +1,6 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 
 namespace Octet.Quantization.Calibration;
 
@@ -62,38 +64,50 @@ public sealed class EntropyCollector : HistogramCollector
     {
         double total = sums.Count[^1], kept = sums.Count[end], above = total - kept;
         if (kept <= 0) return double.PositiveInfinity;
-        double divergence = 0, lastLevel = Floor;
-        Span<double> mass = sums.Mass.AsSpan(0, levels), logarithm = sums.Logarithm.AsSpan(0, levels);
+        ReadOnlySpan<double> counts = sums.Count.AsSpan(0, end + 1);
+        ReadOnlySpan<int> occupied = sums.Occupied.AsSpan(0, end + 1);
+        Span<double> mass = sums.Mass, share = sums.Share;
         // Level i covers the bins ⌊i·end/levels⌋ … ⌊(i + 1)·end/levels⌋ − 1, bin 0 excepted.
-        int width = end / levels, rest = end % levels, first = 1, last = 0, left = 0;
+        int width = end / levels, rest = end % levels, stop = 0, left = 0, before = 0, own = 0;
+        double below = 0;
         for (int level = 0; level < levels; level++)
         {
-            last += width;
+            stop += width;
             left += rest;
             if (left >= levels)
             {
                 left -= levels;
-                last++;
+                stop++;
             }
-            int stop = Math.Max(1, last), occupied = sums.Occupied[stop] - sums.Occupied[first];
-            (mass[level], logarithm[level]) = (0, 1);
-            if (occupied > 0)
-            {
-                mass[level] = sums.Count[stop] - sums.Count[first];
-                double q = Math.Max(mass[level] / occupied / kept, Floor);
-                logarithm[level] = total * q;
-                divergence += sums.Entropy[stop] - sums.Entropy[first];
-                if (level == levels - 1) lastLevel = q;
-            }
-            first = stop;
+            own = occupied[stop] - before;
+            before = occupied[stop];
+            mass[level] = counts[stop] - below;
+            below = counts[stop];
+            share[level] = own;
         }
-        Calibration.Logarithm.Replace(logarithm);
-        for (int level = 0; level < levels; level++) divergence -= mass[level] * logarithm[level];
+        // q = m / (occupied · kept), but at least Floor; an empty level has no part.
+        double least = Floor * kept, divergence = sums.Entropy[end], mean = Logarithms(mass, share, least);
+        divergence -= mean + kept * Math.Log(total / kept);
         // The last bin also carries what lies above.
-        double own = bins[end - 1], all = own + above;
-        if (own > 0) divergence -= own * Math.Log(own / (total * lastLevel));
-        if (all > 0) divergence += all * Math.Log(all / (total * (own > 0 ? lastLevel : Floor)));
+        double lastLevel = own > 0 ? Math.Max(mass[levels - 1] / own, least) / kept : Floor, last = bins[end - 1], all = last + above;
+        if (last > 0) divergence -= last * Math.Log(last / (total * lastLevel));
+        if (all > 0) divergence += all * Math.Log(all / (total * (last > 0 ? lastLevel : Floor)));
         return divergence / total;
+    }
+
+    /// <summary><c>Σ m · ln max(m / n, least)</c> over the levels that are not empty.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static double Logarithms(ReadOnlySpan<double> m, ReadOnlySpan<double> n, double least)
+    {
+        ReadOnlySpan<Vector256<double>> masses = MemoryMarshal.Cast<double, Vector256<double>>(m), counts = MemoryMarshal.Cast<double, Vector256<double>>(n);
+        Vector256<double> sum = default, floor = Vector256.Create(least);
+        for (int i = 0; i < masses.Length; i++)
+        {
+            Vector256<double> mean = masses[i] / counts[i];
+            mean = Vector256.ConditionalSelect(Vector256.GreaterThan(mean, floor), mean, floor);
+            sum += masses[i] * Logarithm.Of(Vector256.ConditionalSelect(Vector256.GreaterThan(counts[i], default), mean, Vector256<double>.One));
+        }
+        return sum[0] + sum[1] + (sum[2] + sum[3]);
     }
 
     /// <summary>Sums over the bins 1 … i − 1 of a histogram, for every i.</summary>
@@ -101,14 +115,14 @@ public sealed class EntropyCollector : HistogramCollector
     {
         public readonly double[] Count, Entropy;   // Σ h, Σ h · ln h
         public readonly int[] Occupied;
-        public readonly double[] Mass, Logarithm;   // room for what a candidate needs per level
+        public readonly double[] Mass, Share;   // room for what a candidate needs per level, in whole vectors
 
         public Sums(ReadOnlySpan<long> bins, int levels)
         {
-            (Count, Entropy, Occupied, Mass, Logarithm) = (new double[bins.Length + 1], new double[bins.Length + 1], new int[bins.Length + 1], new double[levels], new double[levels]);
+            (Count, Entropy, Occupied, Mass, Share) = (new double[bins.Length + 1], new double[bins.Length + 1], new int[bins.Length + 1], new double[(levels + 3) & ~3], new double[(levels + 3) & ~3]);
             var logarithms = new double[bins.Length];
             for (int i = 0; i < bins.Length; i++) logarithms[i] = Math.Max(1, bins[i]);
-            Calibration.Logarithm.Replace(logarithms);
+            Logarithm.Replace(logarithms);
             for (int i = 1; i < bins.Length; i++)
             {
                 Count[i + 1] = Count[i] + bins[i];

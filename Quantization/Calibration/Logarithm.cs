@@ -26,8 +26,9 @@ internal static class Logarithm
         for (int i = vectors.Length * Vector256<double>.Count; i < x.Length; i++) x[i] = Of(Vector256.Create(x[i]))[0];
     }
 
+    /// <summary>The logarithms of positive normal numbers.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<double> Of(Vector256<double> x)
+    public static Vector256<double> Of(Vector256<double> x)
     {
         // Adding what lies between √½ and 1 moves the exponent up where the fraction is √2 or more.
         Vector256<long> bits = x.AsInt64() + Vector256.Create(0x3ff0000000000000L - 0x3fe6a09e667f3bcdL);
