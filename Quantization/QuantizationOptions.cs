@@ -120,7 +120,7 @@ public sealed record QuantizationOptions
     /// <summary>Samples used for calibration; null for all.</summary>
     public int? Samples { get; init; }
 
-    /// <summary>How the float model runs during calibration.</summary>
+    /// <summary>How the float model runs during calibration. Rewriting rules that it switches off are off while the model is prepared too.</summary>
     public SessionOptions Session { get; init; } = new();
 
     /// <summary>Receives what was decided and why.</summary>

@@ -156,13 +156,13 @@ public static class Quantizer
         var editor = new GraphEditor(graph);
         foreach (Value input in graph.Inputs.Where(input => input.IsConstant).ToArray()) editor.UnmarkInput(input);
         var plan = new PlanOptions(session.Cpu, 1, model.Weights);
-        Simplifier.Run(graph, plan);
+        Simplifier.Run(graph, plan, session.DisabledRules);
         OpsetUpgrade.Run(graph);
-        Simplifier.Run(graph, plan);
+        Simplifier.Run(graph, plan, session.DisabledRules);
         // Half precision is storage: its values are quantized like float32 ones. Rounding that the model asks for with a Cast has no standard form in float32, so such a model stays as it is.
-        if (!graph.Nodes.Any(node => node.OperatorType == "Cast" && node.Attributes.Int("to") is (long)DataType.Float16 or (long)DataType.BFloat16) && PromoteHalf.Run(graph, plan)) Simplifier.Run(graph, plan);
-        Fusion.RunPortable(graph, new RewriteOptions());
-        Simplifier.Run(graph, plan);
+        if (!graph.Nodes.Any(node => node.OperatorType == "Cast" && node.Attributes.Int("to") is (long)DataType.Float16 or (long)DataType.BFloat16) && PromoteHalf.Run(graph, plan)) Simplifier.Run(graph, plan, session.DisabledRules);
+        Fusion.RunPortable(graph, new RewriteOptions { Disabled = session.DisabledRules });
+        Simplifier.Run(graph, plan, session.DisabledRules);
         return WithGraph(model, graph);
     }
 

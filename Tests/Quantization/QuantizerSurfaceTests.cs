@@ -202,6 +202,21 @@ internal sealed class QuantizerSurfaceTests
         Assert.That(graph.Nodes.Count(node => node.Is("DequantizeLinear") && node.Inputs[0]!.IsConstant), Is.EqualTo(4), "a weight and a bias per convolution");
     }
 
+    [TestCase("conv-batchnorm", "BatchNormalization")]
+    [TestCase("matmul-add", "MatMul")]
+    [TestCase("remove-identity", "Identity")]
+    public void ARuleThatIsSwitchedOffIsOffHereToo(string rule, string left)
+    {
+        var g = new TestGraph();
+        Value v = g.Node("Conv", [g.Input("x", 1, 4, 3, 3), g.Random("w", 1, 4, 4, 1, 1)], name: "conv");
+        v = g.Node("Identity", [g.Node("BatchNormalization", [v, g.Random("gamma", 2, 4), g.Random("beta", 3, 4), g.Random("mean", 4, 4), g.Floats("variance", [1, 2, 3, 4])], name: "bn")], name: "copy");
+        g.Output(g.Node("Add", [g.Node("MatMul", [g.Node("Flatten", [v], name: "flat"), g.Random("w2", 5, 36, 6)], name: "product"), g.Random("b", 6, 6)], name: "bias"), "y");
+        var model = new Model(g.Graph);
+        string[] Types(params string[] disabled) => [.. Quantizer.Prepare(model, Naive with { Session = new SessionOptions { DisabledRules = disabled.ToHashSet() } }).Model.Graph.Nodes.Select(node => node.OperatorType)];
+        Assert.That(Types(), Has.None.EqualTo(left));
+        Assert.That(Types(rule), Has.Some.EqualTo(left));
+    }
+
     [Test]
     public void TwoReadersShareOneQuantization()
     {
