@@ -163,17 +163,15 @@ public static class Quantizer
         if (!graph.Nodes.Any(node => node.OperatorType == "Cast" && node.Attributes.Int("to") is (long)DataType.Float16 or (long)DataType.BFloat16) && PromoteHalf.Run(graph, plan)) Simplifier.Run(graph, plan, session.DisabledRules);
         Fusion.RunPortable(graph, new RewriteOptions { Disabled = session.DisabledRules });
         Simplifier.Run(graph, plan, session.DisabledRules);
-        return WithGraph(model, graph);
+        return new Model(graph)
+        {
+            IrVersion = Math.Max(model.IrVersion, 7),
+            ProducerName = "octet",
+            ProducerVersion = typeof(Quantizer).Assembly.GetName().Version?.ToString(3) ?? "",
+            Description = model.Description,
+            Metadata = model.Metadata,
+        };
     }
-
-    private static Model WithGraph(Model model, Graph graph) => new(graph)
-    {
-        IrVersion = Math.Max(model.IrVersion, 7),
-        ProducerName = "octet",
-        ProducerVersion = typeof(Quantizer).Assembly.GetName().Version?.ToString(3) ?? "",
-        Description = model.Description,
-        Metadata = model.Metadata,
-    };
 
     /// <summary>Rewrites a prepared model.</summary>
     /// <param name="prepared">The prepared model; not changed.</param>

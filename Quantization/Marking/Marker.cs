@@ -1,6 +1,7 @@
 using System.Text.RegularExpressions;
 using Octet.Runtime;
 using Octet.Runtime.Graphs;
+using Octet.Runtime.Operators;
 using Octet.Runtime.Tensors;
 
 namespace Octet.Quantization.Marking;
@@ -60,14 +61,14 @@ internal static class Marker
         : node.Outputs.FirstOrDefault(output => output is not null && output.Uses.Any(use => use.Node.OperatorType == "QuantizeLinear")) is { } made ? $"the model quantizes its output '{made.Name}' already"
         : null;
 
-    /// <summary>The nodes whose results depend on elements of the inputs, and not on their shapes alone.</summary>
+    /// <summary>The nodes whose results differ from run to run although shapes do not.</summary>
     private static HashSet<Node> OnData(Graph graph)
     {
         var reached = new HashSet<Node>();
         foreach (Node node in graph.Nodes)   // in the order in which they run
         {
             bool outside(Value value) => value is { IsConstant: false, Producer: null } || !ReferenceEquals(value.Graph, graph);
-            if (!node.Is("Shape") && !node.Is("Size") && (node.Attributes.Subgraphs.Any() || node.Inputs.Any(input => input is not null && (outside(input) || (input.Producer is { } producer && reached.Contains(producer)))))) reached.Add(node);
+            if (!node.Is("Shape") && !node.Is("Size") && (node.Attributes.Subgraphs.Any() || OperatorTable.Find(node)?.IsRandom == true || node.Inputs.Any(input => input is not null && (outside(input) || (input.Producer is { } producer && reached.Contains(producer)))))) reached.Add(node);
         }
         return reached;
     }
