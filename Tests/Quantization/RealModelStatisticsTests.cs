@@ -30,6 +30,12 @@ internal sealed class RealModelStatisticsTests
         if (Quantizer.Prepare(model).CalibrationNames.Count == 0) Assert.Ignore($"{name}: no operator of its main graph has an integer form, so there is nothing to collect");
         IReadOnlyDictionary<string, Tensor>[] samples = SamplesOf(model, folder);
         Func<ResumableCollector>[] kinds = [() => new MinMaxCollector(), () => new EntropyCollector(), () => new MovingAverageCollector(), () => new MxNetEntropyCollector()];
+        if (Refusal(model, samples) is { } refusal)
+        {
+            Assert.That(refusal, Does.Contain("rule: MXNet's histogram has at most"));
+            TestContext.Out.WriteLine($"{name}: without MXNet's histogram: {refusal}");
+            kinds = kinds[..^1];
+        }
         byte[][] one = Collect(model, samples, 1, [.. kinds.Select(kind => kind())]), two = Collect(model, samples, 2, [.. kinds.Select(kind => kind())]);
         Assert.That(one[0], Has.Length.GreaterThan(100), "nothing was collected");
         for (int k = 0; k < kinds.Length; k++)
@@ -48,6 +54,20 @@ internal sealed class RealModelStatisticsTests
                 else whole = read;
             }
             Assert.That(Text(whole).AsSpan().SequenceEqual(one[k]), $"{whole.Kind}: {Chunks} chunks give other statistics than the whole");
+        }
+    }
+
+    /// <summary>MXNet's histograms keep the bins of the first sample; memory is bounded, so a tensor that grows a lot after it is refused.</summary>
+    private static string? Refusal(Model model, IReadOnlyDictionary<string, Tensor>[] samples)
+    {
+        try
+        {
+            Collect(model, samples, 2, [new MxNetEntropyCollector()]);
+            return null;
+        }
+        catch (DataException e)
+        {
+            return e.Message;
         }
     }
 

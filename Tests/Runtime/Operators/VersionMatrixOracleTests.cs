@@ -396,13 +396,24 @@ internal sealed class VersionMatrixOracleTests
         {
             yield return One("TfIdfVectorizer", 9, [I(1, 1, 3, 3, 3, 7, 8, 6, 7, 5, 6, 8).Reshape(2, 6)], new()
             {
-                ["mode"] = mode, ["min_gram_length"] = 1L, ["max_gram_length"] = 2L, ["max_skip_count"] = 3L, ["ngram_counts"] = new[] { 0L, 4 }, ["ngram_indexes"] = new[] { 0L, 1, 2, 3, 4, 5, 6 },
-                ["pool_int64s"] = new[] { 2L, 3, 5, 4, 5, 6, 7, 8, 6, 7 }, ["weights"] = new[] { 1f, 2, 3, 4, 5, 6, 7 },
+                ["mode"] = mode,
+                ["min_gram_length"] = 1L,
+                ["max_gram_length"] = 2L,
+                ["max_skip_count"] = 3L,
+                ["ngram_counts"] = new[] { 0L, 4 },
+                ["ngram_indexes"] = new[] { 0L, 1, 2, 3, 4, 5, 6 },
+                ["pool_int64s"] = new[] { 2L, 3, 5, 4, 5, 6, 7, 8, 6, 7 },
+                ["weights"] = new[] { 1f, 2, 3, 4, 5, 6, 7 },
             });
         }
         yield return One("TfIdfVectorizer", 9, [Texts("a", "b", "a", "c")], new()
         {
-            ["mode"] = "TF", ["min_gram_length"] = 2L, ["max_gram_length"] = 2L, ["max_skip_count"] = 0L, ["ngram_counts"] = new[] { 0L, 2 }, ["ngram_indexes"] = new[] { 0L, 1, 2, 3 },
+            ["mode"] = "TF",
+            ["min_gram_length"] = 2L,
+            ["max_gram_length"] = 2L,
+            ["max_skip_count"] = 0L,
+            ["ngram_counts"] = new[] { 0L, 2 },
+            ["ngram_indexes"] = new[] { 0L, 1, 2, 3 },
             ["pool_strings"] = new[] { "a", "b", "a", "b", "b", "a" },
         });
         yield return One("StringConcat", 20, [Texts("a", "b"), Texts("x")]);
