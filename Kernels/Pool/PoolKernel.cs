@@ -146,8 +146,10 @@ internal sealed unsafe class PoolKernel
         WindowAxis d = _shape.D, h = _shape.H, w = _shape.W;
         int oh = line % h.Output, planes = line / h.Output, od = planes % d.Output, image = planes / d.Output;
         nint pixelBytes = (nint)_shape.Channels * work.Size, step = w.Stride * pixelBytes;
-        int count = 0;
+        int count = 0, padded = _countPadding ? Padded(d, od) * Padded(h, oh) : 0;
         bool wasInside = false;
+        var arguments = new PoolArguments { Taps = taps, Channels = _shape.Channels, Operation = _operation, P = _p, Average = work.Average };
+        byte* y = work.Y + (nint)line * w.Output * work.YStride * work.Size;
         for (int ow = 0; ow < w.Output; ow++)
         {
             int left = ow * w.Stride - w.PadBegin;
@@ -156,19 +158,12 @@ internal sealed unsafe class PoolKernel
             if (inside && wasInside) for (int i = 0; i < count; i++) taps[i] += step;
             else count = Gather(work.X, d, h, w, image, od, oh, left, pixelBytes, taps);
             wasInside = inside;
-            int divisor = _countPadding ? Padded(d, od) * Padded(h, oh) * Padded(w, ow) : count;
-            var arguments = new PoolArguments
-            {
-                Taps = taps,
-                Count = count,
-                Divisor = divisor,
-                Channels = _shape.Channels,
-                Operation = _operation,
-                P = _p,
-                Y = work.Y + ((nint)line * w.Output + ow) * work.YStride * work.Size,
-                Average = work.Average,
-                Multiplier = divisor == 0 ? 0f : work.Average.Ratio / divisor,
-            };
+            int divisor = _countPadding ? padded * Padded(w, ow) : count;
+            arguments.Count = count;
+            arguments.Divisor = divisor;
+            arguments.Y = y;
+            arguments.Multiplier = divisor == 0 ? 0f : work.Average.Ratio / divisor;
+            y += work.YStride * work.Size;
             work.Kernel(&arguments);
         }
     }

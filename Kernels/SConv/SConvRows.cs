@@ -13,9 +13,6 @@ internal sealed unsafe class SConvRows
     /// <summary>Output rows of one piece; more would only enlarge scratch.</summary>
     private const int BlockLines = 8;
 
-    /// <summary>Window rows that the pointers on the stack provide for.</summary>
-    private const int MaxKernelRows = 32;
-
     private readonly ConvShape _shape;
     private readonly SGemmWeights _weights;
     private readonly bool _copies;
@@ -33,7 +30,7 @@ internal sealed unsafe class SConvRows
 
     /// <summary>Whether this method takes the shape: dense taps along W, one tap along D, one group.</summary>
     public static bool Takes(ConvShape shape) =>
-        shape.Groups == 1 && shape.H.Kernel <= MaxKernelRows && shape.W.Dilation == 1 && shape.D.Kernel == 1 && shape.D.PadBegin == 0 && shape.D.PadEnd == 0
+        shape.Groups == 1 && shape.W.Dilation == 1 && shape.D.Kernel == 1 && shape.D.PadBegin == 0 && shape.D.PadEnd == 0
         && (shape.D.Output - 1) * shape.D.Stride < shape.D.Input && shape.W.Output > 0;
 
     private int BlockInputRows => (BlockLines - 1) * _shape.H.Stride + _shape.H.Span;
@@ -104,28 +101,17 @@ internal sealed unsafe class SConvRows
         }
 
         SGemmKernel kernel = _weights.Kernel;
-        int tiles = (w.Output + kernel.Mr - 1) / kernel.Mr;
-        float** pointers = stackalloc float*[kernel.Mr * h.Kernel];
         float* spare = stackalloc float[SGemmTiler.SpareFloats];
         var tiler = new SGemmTiler(kernel, work.Epilogue, h.Kernel, depth, spare);
-        int step = w.Stride * channels;
+        nint tapStep = h.Dilation * rowStride, panelDepth = (nint)h.Kernel * depth;
         for (int line = 0; line < lines; line++)
         {
-            nint linePixel = ((nint)plane * h.Output + firstLine + line) * w.Output;
-            int ow = 0;
-            for (int tile = 0; tile < tiles; tile++)
+            nint pixel = ((nint)plane * h.Output + firstLine + line) * w.Output;
+            float* y = work.Y + pixel * work.YStride, sum = work.Sum == null ? null : work.Sum + pixel * work.SumStride;
+            for (int column = 0; column < n; column += kernel.Nr)
             {
-                int tileRows = (w.Output - ow) / (tiles - tile);
-                float** to = pointers;
-                for (int kh = 0; kh < h.Kernel; kh++)
-                {
-                    float* row = rows + ((nint)line * h.Stride + (nint)kh * h.Dilation) * rowStride + (nint)ow * step;
-                    for (int r = 0; r < tileRows; r++, row += step) *to++ = row;
-                }
-                nint pixel = linePixel + ow;
-                tiler.RunAcross(pointers, tileRows, n, _weights.Panels, 0, work.Sum == null ? null : work.Sum + pixel * work.SumStride, work.SumStride,
-                    work.Y + pixel * work.YStride, work.YStride);
-                ow += tileRows;
+                tiler.RunLine(rows + (nint)line * h.Stride * rowStride, w.Stride * channels, tapStep, w.Output, _weights.Panels + column * panelDepth, column, Math.Min(kernel.Nr, n - column),
+                    sum == null ? null : sum + column, work.SumStride, y + column, work.YStride);
             }
         }
     }

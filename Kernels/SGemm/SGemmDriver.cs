@@ -221,7 +221,7 @@ internal unsafe struct SGemmTiler
 
     /// <summary>
     /// <paramref name="tiles"/> tiles of <paramref name="rows"/> × <paramref name="columns"/> that follow each other in pointers, sum and output;
-    /// <paramref name="channel"/> is the bias of their first column.
+    /// <paramref name="channel"/> is the bias of their first column. Without pointers the rows are those of <see cref="SGemmTileArguments.Line"/>.
     /// </summary>
     public void Run(float** pointers, int rows, int tiles, float* b, int channel, int columns, float* sum, nint sumStride, float* y, nint yStride)
     {
@@ -231,11 +231,57 @@ internal unsafe struct SGemmTiler
         {
             for (int tile = 0; tile < tiles; tile++)
             {
-                RunActivated(run, pointers + tile * rows * _arguments.Taps, rows, columns, sum == null ? null : sum + tile * rows * sumStride, y + tile * rows * yStride, yStride);
+                RunActivated(run, pointers == null ? null : pointers + tile * rows * _arguments.Taps, rows, columns, sum == null ? null : sum + tile * rows * sumStride, y + tile * rows * yStride, yStride);
+                _arguments.Line += rows * _arguments.LineStep;
             }
             return;
         }
         fixed (SGemmTileArguments* arguments = &_arguments) run(arguments);
+    }
+
+    /// <summary>
+    /// Columns <paramref name="channel"/> to <paramref name="channel"/> + <paramref name="columns"/> for <paramref name="count"/> rows that lie <paramref name="step"/> floats apart, with taps
+    /// <paramref name="tapStep"/> floats apart, in tiles of nearly equal heights.
+    /// </summary>
+    public void RunLine(float* line, nint step, nint tapStep, int count, float* b, int channel, int columns, float* sum, nint sumStride, float* y, nint yStride)
+    {
+        nint depth = _arguments.Depth;
+        if (_arguments.Taps * depth <= SGemmKernel.ShortDepth && sum == null && First && Last && _epilogue.AfterStore is null)
+        {
+            nint* offsets = stackalloc nint[SGemmKernel.ShortDepth];
+            nint* to = offsets;
+            for (nint tap = 0; tap < _arguments.Taps; tap++) for (nint k = 0; k < depth; k++) *to++ = tap * tapStep + k;
+            var arguments = new SGemmShortArguments
+            {
+                A = line,
+                Step = step,
+                Rows = count,
+                Offsets = offsets,
+                Depth = _arguments.Taps * depth,
+                B = b,
+                Bias = _epilogue.Bias + channel,
+                Y = y,
+                YStride = yStride,
+                Columns = columns,
+                Low = _epilogue.Clamps ? _epilogue.Low : float.NegativeInfinity,
+                High = _epilogue.Clamps ? _epilogue.High : float.PositiveInfinity,
+            };
+            _kernel.Short(columns <= _kernel.Lanes ? 1 : 2)(&arguments);
+            return;
+        }
+        (_arguments.LineStep, _arguments.TapStep) = (step, tapStep);
+        int tiles = (count + _kernel.Mr - 1) / _kernel.Mr, rows = count / tiles, higher = count - tiles * rows;
+        for (int part = 0; part < 2; part++)
+        {
+            int height = rows + part, run = part == 0 ? tiles - higher : higher;
+            if (run == 0) continue;
+            _arguments.Line = line;
+            Run(null, height, run, b, channel, columns, sum, sumStride, y, yStride);
+            nint done = (nint)run * height;
+            line += done * step;
+            y += done * yStride;
+            if (sum != null) sum += done * sumStride;
+        }
     }
 
     /// <summary>

@@ -9,8 +9,10 @@ internal sealed unsafe class SGemmKernel
 {
     // [rows − 1][vectors − 1]
     private readonly delegate*<SGemmTileArguments*, void>[] _tiles;
+    private readonly delegate*<SGemmShortArguments*, void> _shortVector, _shortPanel;
 
-    private SGemmKernel(string name, CpuFeatures requires, int mr, int lanes, float throughput, delegate*<SGemmTileArguments*, void>[] tiles, delegate*<SGemmTileArguments*, void> row)
+    private SGemmKernel(string name, CpuFeatures requires, int mr, int lanes, float throughput, delegate*<SGemmTileArguments*, void>[] tiles, delegate*<SGemmTileArguments*, void> row,
+        delegate*<SGemmShortArguments*, void> shortVector, delegate*<SGemmShortArguments*, void> shortPanel)
     {
         Name = name;
         Requires = requires;
@@ -20,6 +22,8 @@ internal sealed unsafe class SGemmKernel
         Throughput = throughput;
         _tiles = tiles;
         Row = row;
+        _shortVector = shortVector;
+        _shortPanel = shortPanel;
     }
 
     /// <summary><c>types-MrxNr-isa</c>.</summary>
@@ -42,6 +46,12 @@ internal sealed unsafe class SGemmKernel
 
     /// <summary>The tile of <paramref name="rows"/> ≤ <see cref="Mr"/> rows and 1 or 2 vectors.</summary>
     public delegate*<SGemmTileArguments*, void> Tile(int rows, int vectors) => _tiles[2 * (rows - 1) + vectors - 1];
+
+    /// <summary>Many rows by one panel of 1 or 2 vectors, for depths up to <see cref="ShortDepth"/>.</summary>
+    public delegate*<SGemmShortArguments*, void> Short(int vectors) => vectors == 1 ? _shortVector : _shortPanel;
+
+    /// <summary>Depth up to which setting up a tile costs as much as its products, measured.</summary>
+    public const int ShortDepth = 32;
 
     /// <summary>One row by <see cref="RowPanels"/> whole panels.</summary>
     public delegate*<SGemmTileArguments*, void> Row { get; }
@@ -76,7 +86,7 @@ internal sealed unsafe class SGemmKernel
         Add<TLanes, V, Rows10>(tiles, mr);
         Add<TLanes, V, Rows11>(tiles, mr);
         Add<TLanes, V, Rows12>(tiles, mr);
-        return new(name, requires, mr, TLanes.Count, throughput, tiles, &SGemvTile<TLanes, V>.Run);
+        return new(name, requires, mr, TLanes.Count, throughput, tiles, &SGemvTile<TLanes, V>.Run, &SGemmShortTile<TLanes, V, Rows1>.Run, &SGemmShortTile<TLanes, V, Rows2>.Run);
     }
 
     private static void Add<TLanes, V, TRows>(delegate*<SGemmTileArguments*, void>[] tiles, int mr)

@@ -7,7 +7,7 @@ namespace Octet.Kernels.SGemm;
 internal unsafe struct SGemmTileArguments
 {
     /// <summary>
-    /// Tiles of the same height and width to compute. They follow each other in <see cref="Rows"/>, <see cref="Sum"/> and <see cref="Y"/>, or, if
+    /// Tiles of the same height and width to compute. They follow each other in <see cref="Rows"/> or <see cref="Line"/>, <see cref="Sum"/> and <see cref="Y"/>, or, if
     /// <see cref="Across"/>, in <see cref="B"/>, <see cref="Bias"/>, <see cref="Sum"/> and <see cref="Y"/>; these and <see cref="Prefetch"/> advance.
     /// </summary>
     public nint Tiles;
@@ -15,8 +15,17 @@ internal unsafe struct SGemmTileArguments
     /// <summary>Whether the tiles are those of neighbouring panels and the same rows.</summary>
     public bool Across;
 
-    /// <summary>Row pointers, <c>[tiles][taps][rows]</c>: where the <see cref="Depth"/> consecutive floats of each row begin for each tap.</summary>
+    /// <summary>Row pointers, <c>[tiles][taps][rows]</c>: where the <see cref="Depth"/> consecutive floats of each row begin for each tap; null if they lie evenly, see <see cref="Line"/>.</summary>
     public float** Rows;
+
+    /// <summary>Where <see cref="Rows"/> is null: the first float of the first row for the first tap. Rows, of all tiles, are <see cref="LineStep"/> floats apart, taps <see cref="TapStep"/>.</summary>
+    public float* Line;
+
+    /// <summary>Floats from row to row of <see cref="Line"/>.</summary>
+    public nint LineStep;
+
+    /// <summary>Floats from tap to tap of <see cref="Line"/>.</summary>
+    public nint TapStep;
 
     /// <summary>Segments that the depth consists of: 1 for a matrix, the taps of the window for a convolution.</summary>
     public nint Taps;
@@ -201,22 +210,45 @@ internal static unsafe class SGemmTile<TLanes, V, TRows, TVectors>
 
             float* b = t->B;
             float** rows = t->Rows;
+            float* line = t->Line;
             byte* prefetch = t->Prefetch;
             nint depth = t->Depth, prefetchStep = t->PrefetchStep;
-            for (nint tap = t->Taps; tap > 0; tap--, rows += sizeof(TRows))
+            for (nint tap = t->Taps; tap > 0; tap--)
             {
-                float* a0 = rows[0];
-                float* a1 = sizeof(TRows) > 1 ? rows[1] : a0;
-                float* a2 = sizeof(TRows) > 2 ? rows[2] : a0;
-                float* a3 = sizeof(TRows) > 3 ? rows[3] : a0;
-                float* a4 = sizeof(TRows) > 4 ? rows[4] : a0;
-                float* a5 = sizeof(TRows) > 5 ? rows[5] : a0;
-                float* a6 = sizeof(TRows) > 6 ? rows[6] : a0;
-                float* a7 = sizeof(TRows) > 7 ? rows[7] : a0;
-                float* a8 = sizeof(TRows) > 8 ? rows[8] : a0;
-                float* a9 = sizeof(TRows) > 9 ? rows[9] : a0;
-                float* aa = sizeof(TRows) > 10 ? rows[10] : a0;
-                float* ab = sizeof(TRows) > 11 ? rows[11] : a0;
+                float* a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, aa, ab;
+                if (rows != null)
+                {
+                    a0 = rows[0];
+                    a1 = sizeof(TRows) > 1 ? rows[1] : a0;
+                    a2 = sizeof(TRows) > 2 ? rows[2] : a0;
+                    a3 = sizeof(TRows) > 3 ? rows[3] : a0;
+                    a4 = sizeof(TRows) > 4 ? rows[4] : a0;
+                    a5 = sizeof(TRows) > 5 ? rows[5] : a0;
+                    a6 = sizeof(TRows) > 6 ? rows[6] : a0;
+                    a7 = sizeof(TRows) > 7 ? rows[7] : a0;
+                    a8 = sizeof(TRows) > 8 ? rows[8] : a0;
+                    a9 = sizeof(TRows) > 9 ? rows[9] : a0;
+                    aa = sizeof(TRows) > 10 ? rows[10] : a0;
+                    ab = sizeof(TRows) > 11 ? rows[11] : a0;
+                    rows += sizeof(TRows);
+                }
+                else
+                {
+                    nint step = t->LineStep;
+                    a0 = line;
+                    a1 = sizeof(TRows) > 1 ? a0 + step : a0;
+                    a2 = sizeof(TRows) > 2 ? a1 + step : a0;
+                    a3 = sizeof(TRows) > 3 ? a2 + step : a0;
+                    a4 = sizeof(TRows) > 4 ? a3 + step : a0;
+                    a5 = sizeof(TRows) > 5 ? a4 + step : a0;
+                    a6 = sizeof(TRows) > 6 ? a5 + step : a0;
+                    a7 = sizeof(TRows) > 7 ? a6 + step : a0;
+                    a8 = sizeof(TRows) > 8 ? a7 + step : a0;
+                    a9 = sizeof(TRows) > 9 ? a8 + step : a0;
+                    aa = sizeof(TRows) > 10 ? a9 + step : a0;
+                    ab = sizeof(TRows) > 11 ? aa + step : a0;
+                    line += t->TapStep;
+                }
                 for (nint k = 0; k < depth; k++, b += sizeof(TVectors) * TLanes.Count)
                 {
                     TLanes.Prefetch(prefetch);
@@ -448,7 +480,8 @@ internal static unsafe class SGemmTile<TLanes, V, TRows, TVectors>
                 t->B = b;
                 if (t->Bias != null) t->Bias += sizeof(TVectors) * TLanes.Count;
             }
-            else t->Rows = rows;
+            else if (rows != null) t->Rows = rows;
+            else t->Line += sizeof(TRows) * t->LineStep;
             t->Y += across ? sizeof(TVectors) * TLanes.Count : sizeof(TRows) * t->YStride;
             if (t->Sum != null) t->Sum += across ? sizeof(TVectors) * TLanes.Count : sizeof(TRows) * t->SumStride;
         }

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace Octet.Kernels.Threading;
 
 /// <summary>Work cut into pieces that any thread may take; implemented by structs so that handing it out allocates nothing.</summary>
@@ -14,7 +16,10 @@ internal interface IPieces
 /// assigned; the caller takes pieces too and finishes what nobody took, so a helper that the system does not schedule costs
 /// nothing, and one that is descheduled holds the caller up by no more than its current piece.
 /// </summary>
-/// <remarks>Results cannot depend on the number of threads because pieces may not communicate.</remarks>
+/// <remarks>
+/// Results cannot depend on the number of threads because pieces may not communicate. Waking a parked thread takes as long as many a layer, so between <see cref="Attend"/> and
+/// <see cref="Dismiss"/>, the bounds of a run, as many helpers as it asked for wait for <see cref="WatchMicroseconds"/> before they park; outside them nobody spins.
+/// </remarks>
 internal sealed unsafe class WorkerPool
 {
     /// <summary>The pool of this process: one helper fewer than the processors that the process may use (cgroup limits count).</summary>
@@ -23,6 +28,11 @@ internal sealed unsafe class WorkerPool
     /// <summary>Jobs that may run at the same time; one more runs on its caller's thread alone.</summary>
     private const int JobSlots = 32;
 
+    /// <summary>How long a helper looks for the next job of a run before it parks: about what waking it costs, so that looking in vain at most doubles that.</summary>
+    private const int WatchMicroseconds = 50;
+
+    private static readonly long s_watchTicks = Math.Max(1, Stopwatch.Frequency * WatchMicroseconds / 1_000_000);
+
     private readonly int _helpers;
     private readonly Job[] _jobs = new Job[JobSlots];
     private readonly Lock _startGate = new();
@@ -30,6 +40,8 @@ internal sealed unsafe class WorkerPool
     private Thread[]? _threads;
     private int _posted;   // changes with every job; a helper parks only if nothing was posted since it last looked
     private int _parked;
+    private int _wanted;   // helpers that the runs in progress asked for
+    private int _watching;   // helpers that look for the next job without being parked
 
     internal WorkerPool(int helpers)
     {
@@ -42,6 +54,9 @@ internal sealed unsafe class WorkerPool
 
     /// <summary>Whether helper threads exist; a process that only ever asked for one thread has none.</summary>
     public bool Started => Volatile.Read(ref _threads) is not null;
+
+    /// <summary>Helpers that sleep until they are woken.</summary>
+    public int Parked => Volatile.Read(ref _parked);
 
     /// <summary>Runs all pieces and returns when the last is done.</summary>
     /// <param name="work">The work; stays on the caller's stack.</param>
@@ -77,6 +92,13 @@ internal sealed unsafe class WorkerPool
         job.Release();
     }
 
+    /// <summary>Says that jobs will follow each other until <see cref="Dismiss"/>, so that helpers do not park between them. Starts and wakes nobody.</summary>
+    /// <param name="threads">How many threads the jobs may use, the caller included.</param>
+    public void Attend(int threads) => Interlocked.Add(ref _wanted, threads - 1);
+
+    /// <summary>Ends what <see cref="Attend"/> began, with the same number.</summary>
+    public void Dismiss(int threads) => Interlocked.Add(ref _wanted, 1 - threads);
+
     private static void Invoke<TWork>(void* work, int piece, int worker) where TWork : struct, IPieces
     {
 #pragma warning disable CS8500
@@ -111,7 +133,8 @@ internal sealed unsafe class WorkerPool
 
     private void Wake(int helpers)
     {
-        if (Volatile.Read(ref _parked) == 0) return;
+        helpers -= Volatile.Read(ref _watching);
+        if (helpers <= 0 || Volatile.Read(ref _parked) == 0) return;
         lock (_parking)
         {
             if (helpers >= _parked) Monitor.PulseAll(_parking);
@@ -126,7 +149,7 @@ internal sealed unsafe class WorkerPool
             int seen = Volatile.Read(ref _posted);
             bool worked = false;
             foreach (Job job in _jobs) worked |= job.Help();
-            if (worked || seen != Volatile.Read(ref _posted)) continue;
+            if (worked || seen != Volatile.Read(ref _posted) || Watch(seen)) continue;
             lock (_parking)
             {
                 Interlocked.Increment(ref _parked);   // a full fence: a job posted after this sees a parked helper and wakes it
@@ -134,6 +157,21 @@ internal sealed unsafe class WorkerPool
                 Interlocked.Decrement(ref _parked);
             }
         }
+    }
+
+    /// <summary>Looks for a job posted after <paramref name="seen"/>, as long as a run in progress wants this helper and the time is not up; false if none came.</summary>
+    private bool Watch(int seen)
+    {
+        if (Volatile.Read(ref _wanted) <= 0) return false;
+        bool posted = false;
+        if (Interlocked.Increment(ref _watching) <= Volatile.Read(ref _wanted))
+        {
+            long until = Stopwatch.GetTimestamp() + s_watchTicks;
+            while (!(posted = seen != Volatile.Read(ref _posted)) && Volatile.Read(ref _wanted) > 0 && Stopwatch.GetTimestamp() < until) Thread.SpinWait(8);
+        }
+        // A full fence before the caller of this looks at _posted again: who posted and counted this helper among the watching is seen there.
+        Interlocked.Decrement(ref _watching);
+        return posted;
     }
 
     /// <summary>

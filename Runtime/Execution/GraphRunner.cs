@@ -128,6 +128,19 @@ internal sealed class GraphRunner
 
     private void Execute(RunState state, ReadOnlySpan<RuntimeValue?> inputs, ReadOnlySpan<Tensor?> outputs, OpHooks? hooks, bool profile, CancellationToken cancellation)
     {
+        _parallel.Begin();
+        try
+        {
+            ExecuteSteps(state, inputs, outputs, hooks, profile, cancellation);
+        }
+        finally
+        {
+            _parallel.End();
+        }
+    }
+
+    private void ExecuteSteps(RunState state, ReadOnlySpan<RuntimeValue?> inputs, ReadOnlySpan<Tensor?> outputs, OpHooks? hooks, bool profile, CancellationToken cancellation)
+    {
         Plan plan = state.Plan;
         state.Bind(inputs, outputs);
         for (int i = 0; i < inputs.Length; i++)

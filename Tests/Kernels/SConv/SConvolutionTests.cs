@@ -33,6 +33,8 @@ internal sealed class SConvolutionTests
             ("three dimensions", SConvMethod.Indirect, new(1, 5, 9, 1, Axis(4, 3, 1, 1, 1, 1), Axis(5, 3, 2, 1, 1, 1), Axis(6, 2))),
             ("stem 7x7", SConvMethod.Rows, new(2, 3, 64, 1, unit, Axis(20, 7, 2, 1, 3, 3), Axis(30, 7, 2, 1, 3, 3))),
             ("stem without padding", SConvMethod.Rows, new(1, 1, 20, 1, unit, Axis(11, 5), Axis(13, 5))),
+            ("stem of few taps", SConvMethod.Rows, new(2, 1, 32, 1, unit, Axis(9, 2), Axis(12, 2))),
+            ("stem of few taps, narrow", SConvMethod.Rows, new(1, 3, 7, 1, unit, Axis(9, 3, 2, 1, 1, 1), Axis(12, 3, 2, 1, 1, 1))),
             ("stem dilated down", SConvMethod.Rows, new(1, 4, 9, 1, unit, Axis(11, 3, 1, 2, 2, 2), Axis(13, 3, 2, 1, 1, 0))),
             ("audio", SConvMethod.Rows, new(1, 1, 18, 1, unit, unit, Axis(200, 25, 7, 1, 12, 12))),
             ("depthwise 3x3", SConvMethod.Depthwise, new(2, 37, 37, 37, unit, Axis(7, 3, 1, 1, 1, 1), Axis(13, 3, 1, 1, 1, 1))),

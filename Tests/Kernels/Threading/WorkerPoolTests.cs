@@ -79,4 +79,31 @@ internal sealed class WorkerPoolTests
         pool.For(ref good, 64, 4);
         Assert.That(good.Done, Is.All.EqualTo(1));
     }
+
+    [Test]
+    public void HelpersOfARunWatchForItsNextJobAndParkWhenItEnds([Values(2, 4)] int threads)
+    {
+        var pool = new WorkerPool(3);
+        for (int run = 0; run < 20; run++)
+        {
+            pool.Attend(threads);
+            for (int job = 0; job < 200; job++)
+            {
+                Marks work = Work(job % 7 + 1);
+                pool.For(ref work, work.Done.Length, threads);
+                Assert.That(work.Done, Is.All.EqualTo(1));
+            }
+            pool.Dismiss(threads);
+        }
+        Assert.That(SpinWait.SpinUntil(() => pool.Parked == 3, TimeSpan.FromSeconds(30)), "a helper goes on spinning after the last run");
+
+        pool.Attend(threads);   // a run that stays in a serial step for long
+        Marks first = Work(8);
+        pool.For(ref first, 8, threads);
+        Assert.That(SpinWait.SpinUntil(() => pool.Parked == 3, TimeSpan.FromSeconds(30)), "a helper goes on spinning though nothing comes");
+        Marks second = Work(8);
+        pool.For(ref second, 8, threads);
+        pool.Dismiss(threads);
+        Assert.That(second.Done, Is.All.EqualTo(1));
+    }
 }
