@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using Octet.Kernels.QGemm.X86;
 using Octet.Kernels.Requantize;
 
@@ -264,7 +265,6 @@ internal unsafe struct QGemmPanels
     }
 
     /// <summary>Σ a over the depth of every row.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void SumRows(int rows, in QGemmScratch scratch)
     {
         QGemmWeights w = Weights;
@@ -279,12 +279,45 @@ internal unsafe struct QGemmPanels
                 for (int section = 0; section < w.Sections; section++)
                 {
                     byte* a = scratch.Rows[((nint)t * w.Sections + section) * mr + r];
-                    if (words) for (int k = 0; k < w.SectionLength; k++) sum += ((short*)a)[k];
-                    else for (int k = 0; k < w.SectionLength; k++) sum += a[k];
+                    sum += words ? Total((short*)a, w.SectionLength) : Total(a, w.SectionLength);
                 }
                 scratch.RowSums[first + r] = sum;
             }
         }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static int Total(byte* a, int length)
+    {
+        const int most = 128;   // 128 · 2 · 255 fits 16 bits
+        int at = 0, sum = 0;
+        while (at <= length - Vector128<byte>.Count)
+        {
+            Vector128<ushort> part = default;
+            for (int i = 0; i < most && at <= length - Vector128<byte>.Count; i++, at += Vector128<byte>.Count)
+            {
+                (Vector128<ushort> lower, Vector128<ushort> upper) = Vector128.Widen(Vector128.Load(a + at));
+                part += lower + upper;
+            }
+            sum += (int)Vector128.Sum(Vector128.WidenLower(part) + Vector128.WidenUpper(part));
+        }
+        for (; at < length; at++) sum += a[at];
+        return sum;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static int Total(short* a, int length)
+    {
+        int at = 0;
+        Vector128<int> total = default;
+        for (; at <= length - Vector128<short>.Count; at += Vector128<short>.Count)
+        {
+            Vector128<short> values = Vector128.Load(a + at);
+            total += Vector128.WidenLower(values) + Vector128.WidenUpper(values);
+        }
+        int sum = Vector128.Sum(total);
+        for (; at < length; at++) sum += a[at];
+        return sum;
     }
 
     /// <summary><c>c[r,n] −= zb[n]·Σₖ a[r,k]</c>, modulo 2³².</summary>
@@ -294,6 +327,9 @@ internal unsafe struct QGemmPanels
         int* zeroPoints = Weights.ZeroPoints + column;
         int nr = Weights.Kernel.Nr;
         for (int r = 0; r < rows; r++, c += nr)
-            for (int n = 0; n < nr; n++) c[n] = unchecked(c[n] - zeroPoints[n] * rowSums[r]);
+        {
+            Vector256<int> sum = Vector256.Create(rowSums[r]);
+            for (int n = 0; n < nr; n += Vector256<int>.Count) (Vector256.Load(c + n) - Vector256.Load(zeroPoints + n) * sum).Store(c + n);
+        }
     }
 }

@@ -128,15 +128,25 @@ internal sealed class GraphRunner
 
     private void Execute(RunState state, ReadOnlySpan<RuntimeValue?> inputs, ReadOnlySpan<Tensor?> outputs, OpHooks? hooks, bool profile, CancellationToken cancellation)
     {
-        _parallel.Begin();
+        if (_parallel.MaxWorkers == 1)
+        {
+            ExecuteSteps(state, inputs, outputs, hooks, profile, cancellation);
+            return;
+        }
+        ThreadChoice choice = state.Plan.Choice;
+        bool helped = choice.TakesHelpers;
+        state.Use(helped ? _parallel : Parallelism.None);
+        long started = Stopwatch.GetTimestamp();
+        state.Parallel.Begin();
         try
         {
             ExecuteSteps(state, inputs, outputs, hooks, profile, cancellation);
         }
         finally
         {
-            _parallel.End();
+            state.Parallel.End();
         }
+        choice.Book(helped, Stopwatch.GetTimestamp() - started);
     }
 
     private void ExecuteSteps(RunState state, ReadOnlySpan<RuntimeValue?> inputs, ReadOnlySpan<Tensor?> outputs, OpHooks? hooks, bool profile, CancellationToken cancellation)

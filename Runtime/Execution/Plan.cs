@@ -119,6 +119,9 @@ internal sealed class Plan
     /// <summary>Whether every output has a shape that is known before the run.</summary>
     public bool HasStaticOutputs => OutputTypes.All(type => type.IsConcrete && type.Element != DataType.String);
 
+    /// <summary>Whether its runs take helpers.</summary>
+    public ThreadChoice Choice { get; } = new();
+
     /// <summary>Takes an idle state, or makes one.</summary>
     public RunState Rent(Kernels.Threading.Parallelism parallel)
     {

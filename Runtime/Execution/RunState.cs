@@ -68,7 +68,7 @@ internal sealed class RunState
     public Plan Plan => _plan;
 
     /// <summary>How many threads steps may use.</summary>
-    public Parallelism Parallel { get; }
+    public Parallelism Parallel { get; private set; }
 
     /// <summary>Values made during the run.</summary>
     public RuntimeValue?[] Dynamic { get; }
@@ -81,6 +81,17 @@ internal sealed class RunState
 
     /// <summary>The memory of a prepared step.</summary>
     public StepContext Context(int step) => _contexts[step]!;
+
+    /// <summary>Changes how many threads steps may use: no more than the state was made for.</summary>
+    public void Use(Parallelism parallel)
+    {
+        if (parallel == Parallel) return;
+        Parallel = parallel;
+        foreach (StepContext? context in _contexts)
+        {
+            if (context is not null) context.Parallel = parallel;
+        }
+    }
 
     /// <summary>Lets the steps work on the caller's tensors.</summary>
     public void Bind(ReadOnlySpan<RuntimeValue?> inputs, ReadOnlySpan<Tensor?> outputs)

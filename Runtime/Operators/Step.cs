@@ -86,7 +86,7 @@ internal sealed class ViewStep : Step
 internal sealed class StepContext(Tensor?[] inputs, Tensor?[] outputs, Memory<byte> scratch, Parallelism parallel)
 {
     /// <summary>How many threads the step may use.</summary>
-    public Parallelism Parallel { get; } = parallel;
+    public Parallelism Parallel { get; internal set; } = parallel;
 
     /// <summary>Scratch space of at least <see cref="Step.ScratchBytes"/>, 64-byte aligned, uninitialised.</summary>
     public Span<byte> Scratch => scratch.Span;
