@@ -130,7 +130,7 @@ internal sealed record Comparison(string Model, int Threads, int Rounds, double 
     /// Runs, and pauses, until the JIT has replaced what it first compiled quickly: it waits for a moment in which nothing new starts, and compiles on a thread of its own.
     /// That is over when passes no longer get faster. A peer in native code needs none of it.
     /// </summary>
-    private static void WarmUp(Action run)
+    public static void WarmUp(Action run)
     {
         double best = double.PositiveInfinity;
         for (int pass = 0, since = 0; pass < MostWarmUpPasses && since < WarmUpPasses; pass++)

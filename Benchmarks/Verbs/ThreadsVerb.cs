@@ -31,6 +31,8 @@ internal static class ThreadsVerb
                 })
                 { IsBackground = true }.Start();
             }
+            Comparison.WarmUp(one);
+            Comparison.WarmUp(many);
             int oneRepeats = Comparison.Repeats(one), manyRepeats = Comparison.Repeats(many);
             var oneMs = new double[result.GetValue(rounds)];
             var manyMs = new double[oneMs.Length];
