@@ -79,6 +79,9 @@ internal unsafe struct QGemmTile
 
     /// <summary>Zero point of <see cref="QOutput.UInt8"/>.</summary>
     public int ZeroPoint;
+
+    /// <summary>Smallest byte of <see cref="QOutput.UInt8"/>: <see cref="Low"/> plus <see cref="ZeroPoint"/>.</summary>
+    public byte Floor;
 }
 
 /// <summary>One row of <see cref="QGemmKernels.All"/>.</summary>

@@ -190,6 +190,7 @@ internal unsafe struct QGemmPanels
         tile.Low = bytes ? epilogue.Low - epilogue.Origin : epilogue.LowFloat;
         tile.High = bytes ? epilogue.High - epilogue.Origin : epilogue.HighFloat;
         tile.ZeroPoint = epilogue.Origin;
+        tile.Floor = bytes ? (byte)epilogue.Low : (byte)0;
         QEpilogueBlock block;
         block.C = scratch.C;
         block.CStride = nr;

@@ -73,6 +73,32 @@ internal static unsafe class QDepthwise256<TStep> where TStep : struct, IDepthwi
         int groupBytes = Block * TStep.Taps * TStep.WeightBytes;
         byte* y = run->Y;
         nint offset = 0, pixel = run->Pixels, step = run->Step;
+        Vector256<byte> low = Vector256.Create((byte)(run->Low + run->ZeroPoint));
+        if (run->Multipliers != null)
+        {
+            // Two pixels at a time: what one waits for in rounding, the other computes.
+            Vector256<int> i0 = Vector256.Load(run->Init), i1 = Vector256.Load(run->Init + 8), i2 = Vector256.Load(run->Init + 16), i3 = Vector256.Load(run->Init + 24);
+            for (; pixel > 1; pixel -= 2, y += 2 * run->YStride, offset += 2 * step)
+            {
+                Vector256<int> s0 = i0, s1 = i1, s2 = i2, s3 = i3, t0 = i0, t1 = i1, t2 = i2, t3 = i3;
+                byte** taps = run->Taps;
+                byte* weights = run->Weights;
+                for (nint group = run->Groups; group > 0; group--, taps += TStep.Taps, weights += groupBytes)
+                {
+                    TStep.Step(taps, offset, weights, ref s0, ref s1, ref s2, ref s3);
+                    TStep.Step(taps, offset + step, weights, ref t0, ref t1, ref t2, ref t3);
+                }
+                Vector256<byte> first = Finish(run, low, s0, s1, s2, s3), second = Finish(run, low, t0, t1, t2, t3);
+                if (run->Channels == Block)
+                {
+                    first.Store(y);
+                    second.Store(y + run->YStride);
+                    continue;
+                }
+                StorePart(first, y, run->Channels);
+                StorePart(second, y + run->YStride, run->Channels);
+            }
+        }
         for (; pixel > 0; pixel--, y += run->YStride, offset += step)
         {
             Vector256<int> s0 = Vector256.Load(run->Init), s1 = Vector256.Load(run->Init + 8);
@@ -93,7 +119,7 @@ internal static unsafe class QDepthwise256<TStep> where TStep : struct, IDepthwi
                 Store(c3, to + 24, run->Channels - 24);
                 continue;
             }
-            Vector256<byte> bytes = Finish(run, s0, s1, s2, s3);
+            Vector256<byte> bytes = Finish(run, low, s0, s1, s2, s3);
             if (run->Channels == Block) bytes.Store(y);
             else StorePart(bytes, y, run->Channels);
         }
@@ -101,14 +127,14 @@ internal static unsafe class QDepthwise256<TStep> where TStep : struct, IDepthwi
 
     /// <summary>Requantizes, with the lower clamp last: every step is monotonic and both packs saturate, see <see cref="QGemm.X86.QGemmFinish256"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<byte> Finish(QDepthwiseRun* run, Vector256<int> s0, Vector256<int> s1, Vector256<int> s2, Vector256<int> s3)
+    private static Vector256<byte> Finish(QDepthwiseRun* run, Vector256<byte> low, Vector256<int> s0, Vector256<int> s1, Vector256<int> s2, Vector256<int> s3)
     {
         float* m = run->Multipliers;
         Vector256<float> high = Vector256.Create(run->High);
         Vector256<short> zeroPoint = Vector256.Create((short)run->ZeroPoint);
         Vector256<short> w0 = Avx2.PackSignedSaturate(Round(s0, m, high), Round(s1, m + 8, high)) + zeroPoint;
         Vector256<short> w1 = Avx2.PackSignedSaturate(Round(s2, m + 16, high), Round(s3, m + 24, high)) + zeroPoint;
-        return Avx2.Max(Avx2.PackUnsignedSaturate(w0, w1), Vector256.Create((byte)(run->Low + run->ZeroPoint)));
+        return Avx2.Max(Avx2.PackUnsignedSaturate(w0, w1), low);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -49,7 +49,7 @@ internal static unsafe class QGemmFinish256
         Vector256<int> q00 = Round(c00, m0, high), q01 = TWide.On ? Round(c01, m1, high) : q00;
         Vector256<int> q10 = TTwo.On ? Round(c10, m0, high) : q00, q11 = !TTwo.On ? q01 : TWide.On ? Round(c11, m1, high) : q10;
         Vector256<short> w0 = Avx2.PackSignedSaturate(q00, q01) + zeroPoint, w1 = TTwo.On ? Avx2.PackSignedSaturate(q10, q11) + zeroPoint : w0;
-        Vector256<byte> bytes = Avx2.Max(Avx2.PackUnsignedSaturate(w0, w1), Vector256.Create((byte)((int)tile->Low + tile->ZeroPoint)));
+        Vector256<byte> bytes = Avx2.Max(Avx2.PackUnsignedSaturate(w0, w1), Vector256.Create(tile->Floor));
         return Avx2.PermuteVar8x32(bytes.AsInt32(), Vector256.Create(0, 4, 1, 5, 2, 6, 3, 7)).AsByte();
     }
 
