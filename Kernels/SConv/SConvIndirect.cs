@@ -148,7 +148,7 @@ internal sealed unsafe class SConvIndirect
             int column = panel * _kernel.Nr, columns = Math.Min(_kernel.Nr, _groupOut - column);
             float* b = w.Panels + (nint)column * w.K;
             int channel = group * _groupOut + column;
-            tiler.Prefetch(b, b + (nint)_kernel.Nr * w.K, (nint)w.K * _kernel.PanelWidth(columns), tileCount);
+            tiler.Prefetch(b, panel + 1 < endPanel ? b + (nint)_kernel.Nr * w.K : b, (nint)w.K * _kernel.PanelWidth(columns), tileCount);
             for (int i = 0; i < tileCount;)
             {
                 TileAt* tile = tiles + i;

@@ -154,7 +154,8 @@ internal static unsafe class SGemmDriver
                         panel += SGemmKernel.RowPanels - 1;
                         continue;
                     }
-                    float* next = panel + 1 < endPanel ? b + (nint)kernel.Nr * k : panels + (nint)firstPanel * kernel.Nr * k + (nint)(from + depth) * width;
+                    // After the last panel the first of the next part of the depth follows, or nothing.
+                    float* next = panel + 1 < endPanel ? b + (nint)kernel.Nr * k : from + depth < k ? panels + (nint)firstPanel * kernel.Nr * k + (nint)(from + depth) * width : b;
                     tiler.Prefetch(b, next, (nint)depth * width, tiles);
                     for (int tile = 0; tile < tiles;)
                     {
@@ -205,17 +206,17 @@ internal unsafe struct SGemmTiler
 
     /// <summary>
     /// Spreads the fetching of the next panel of B over the tiles of this one, so that the first tile of a panel does not wait for memory alone. A
-    /// panel of one tile is fetched ahead in its own stream.
+    /// panel of one tile is fetched ahead in its own stream, unless it is short: asking for addresses that no memory lies behind takes longer than all of its products.
     /// </summary>
     /// <param name="b">The panel in use.</param>
-    /// <param name="next">The panel that follows.</param>
+    /// <param name="next">The panel that follows; <paramref name="b"/> if there is none.</param>
     /// <param name="floats">Floats of either.</param>
     /// <param name="tiles">Tiles of the panel.</param>
     public void Prefetch(float* b, float* next, nint floats, int tiles)
     {
         const int streamAheadBytes = 4096;
         nint steps = Math.Max(1, tiles * _arguments.Taps * _arguments.Depth);
-        _arguments.Prefetch = tiles == 1 ? (byte*)b + streamAheadBytes : (byte*)next;
+        _arguments.Prefetch = tiles > 1 ? (byte*)next : floats * sizeof(float) >= 4 * streamAheadBytes ? (byte*)b + streamAheadBytes : (byte*)b;
         _arguments.PrefetchStep = (floats * sizeof(float) + steps - 1) / steps;
     }
 

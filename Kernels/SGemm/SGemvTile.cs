@@ -23,7 +23,8 @@ internal static unsafe class SGemvTile<TLanes, V> where TLanes : struct, ILanes<
         V c30 = TLanes.Load(bias + 3 * width), c31 = TLanes.Load(bias + 3 * width + TLanes.Count);
         float* a = t->Rows[0];
         float* b0 = t->B, b1 = b0 + stride, b2 = b1 + stride, b3 = b2 + stride;
-        for (nint k = 0; k < t->Depth; k++)
+        nint depth = t->Depth, near = depth - Ahead / width;   // beyond the end of the last stream there may be no memory, and asking for that takes long
+        for (nint k = 0; k < depth; k++)
         {
             V v = TLanes.Create(a[k]);
             TLanes.PrefetchNear(b0 + Ahead);
@@ -35,7 +36,7 @@ internal static unsafe class SGemvTile<TLanes, V> where TLanes : struct, ILanes<
             TLanes.PrefetchNear(b2 + Ahead);
             c20 = TLanes.MultiplyAdd(v, TLanes.Load(b2), c20);
             c21 = TLanes.MultiplyAdd(v, TLanes.Load(b2 + TLanes.Count), c21);
-            TLanes.PrefetchNear(b3 + Ahead);
+            TLanes.PrefetchNear(k < near ? b3 + Ahead : b3);
             c30 = TLanes.MultiplyAdd(v, TLanes.Load(b3), c30);
             c31 = TLanes.MultiplyAdd(v, TLanes.Load(b3 + TLanes.Count), c31);
             b0 += width;
