@@ -19,6 +19,9 @@ internal interface IPoolFunction<T> where T : unmanaged, INumber<T>
 
     /// <summary>The result of <paramref name="count"/> elements.</summary>
     static abstract T Finish(T accumulator, T count);
+
+    /// <summary>Whether the result is the same in whatever order elements are taken.</summary>
+    static abstract bool AnyOrder { get; }
 }
 
 /// <summary>Maximum; where a window lies wholly in the padding, the smallest value.</summary>
@@ -28,6 +31,7 @@ internal readonly struct MaxFunction<T> : IPoolFunction<T> where T : unmanaged, 
     public static T Add(T accumulator, T x) => x > accumulator ? x : accumulator;
     public static Vector<T> Add(Vector<T> accumulator, Vector<T> x) => Vector.ConditionalSelect(Vector.GreaterThan(x, accumulator), x, accumulator);
     public static T Finish(T accumulator, T count) => accumulator;
+    public static bool AnyOrder => true;
 }
 
 /// <summary>Sum divided by the number of elements.</summary>
@@ -37,6 +41,7 @@ internal readonly struct MeanFunction<T> : IPoolFunction<T> where T : unmanaged,
     public static T Add(T accumulator, T x) => accumulator + x;
     public static Vector<T> Add(Vector<T> accumulator, Vector<T> x) => accumulator + x;
     public static T Finish(T accumulator, T count) => count == T.Zero ? T.Zero : accumulator / count;
+    public static bool AnyOrder => false;
 }
 
 /// <summary>A pooling by <typeparamref name="TFunction"/>, elements taken in row-major order of the window, channels-first or -last.</summary>
@@ -87,6 +92,11 @@ internal sealed class WindowPoolStep<T, TFunction>(PoolShape shape, bool channel
                         for (int ih = hTaps.First; ih < hTaps.End; ih += h.Dilation)
                         {
                             ReadOnlySpan<T> row = x.Slice((id * h.Input + ih) * w.Input, w.Input);
+                            if (TFunction.AnyOrder && w.Dilation == 1 && wTaps.Inside >= 2 * Vector<T>.Count)
+                            {
+                                accumulator = Along(row.Slice(wTaps.First, wTaps.Inside), accumulator);
+                                continue;
+                            }
                             for (int iw = wTaps.First; iw < wTaps.End; iw += w.Dilation) accumulator = TFunction.Add(accumulator, row[iw]);
                         }
                     }
@@ -94,6 +104,17 @@ internal sealed class WindowPoolStep<T, TFunction>(PoolShape shape, bool channel
                 }
             }
         }
+    }
+
+    /// <summary>Takes neighbouring elements, vectors first.</summary>
+    private static T Along(ReadOnlySpan<T> row, T accumulator)
+    {
+        var lanes = new Vector<T>(TFunction.Start);
+        int i = 0;
+        for (; i <= row.Length - Vector<T>.Count; i += Vector<T>.Count) lanes = TFunction.Add(lanes, new Vector<T>(row[i..]));
+        for (int lane = 0; lane < Vector<T>.Count; lane++) accumulator = TFunction.Add(accumulator, lanes[lane]);
+        for (; i < row.Length; i++) accumulator = TFunction.Add(accumulator, row[i]);
+        return accumulator;
     }
 
     /// <summary>One row of output positions, all channels.</summary>
