@@ -59,7 +59,7 @@ internal sealed class CalibrationRun
         Prepared.Options.Logger.LogInformation("{Samples} calibration samples read", _feeder.Count);
         Quantizer.CheckRanges(Prepared, ranges);
         ranges = Prepared.Complete(ranges);
-        Prepared = Prepared.Guarded(ranges);
+        Prepared = Prepared.Guarded(ranges, _collector);
         return ranges;
     }
 

@@ -53,12 +53,28 @@ public sealed class PreparedModel
     internal PreparedModel WithMarks(Dictionary<Node, Marker.Mark> marks) => new(Model, marks, Options) { InputMeans = InputMeans };
 
     /// <summary>The model with what <see cref="RoundingGuard"/> leaves float once ranges are known.</summary>
-    internal PreparedModel Guarded(IReadOnlyDictionary<string, CalibrationRange> ranges)
+    internal PreparedModel Guarded(IReadOnlyDictionary<string, CalibrationRange> ranges, CalibrationCollector collector)
     {
-        Dictionary<Node, Marker.Mark> guarded = RoundingGuard.Run(Model.Graph, Marks, ranges, Options);
+        var guarded = RoundingGuard.Run(Model.Graph, Marks, ranges, Options, name => Rounding(name, ranges, collector as HistogramCollector));
         foreach ((Node node, Marker.Mark mark) in guarded)
             if (mark != Marks[node]) Options.Logger.LogDebug("{Operator} '{Node}' is left float after all: {Reason}", node.QualifiedType, node.Name, mark.Reason);
         return WithMarks(guarded);
+    }
+
+    /// <summary>What rounding to its grid does to an activation, or to the activations whose elements it holds; null where nothing but ranges is known.</summary>
+    private (double Signal, double Noise)? Rounding(string name, IReadOnlyDictionary<string, CalibrationRange> ranges, HistogramCollector? seen)
+    {
+        if (seen is null || !ranges.TryGetValue(name, out CalibrationRange range)) return null;
+        var grid = Rewriting.GridParameters.For(range, Options.Type);
+        (double Signal, double Noise) sum = default;
+        var open = new Stack<string>([name]);
+        while (open.TryPop(out string? next))
+        {
+            if (_moved.TryGetValue(next, out string[]? sources)) foreach (string source in sources) open.Push(source);
+            else if (seen.Rounding(next, grid) is var (signal, noise)) sum = (sum.Signal + signal, sum.Noise + noise);
+            else return null;
+        }
+        return sum;
     }
 
     /// <summary>The ranges of all <see cref="Activations"/> that follow from <paramref name="observed"/> ones.</summary>

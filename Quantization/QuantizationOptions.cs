@@ -112,8 +112,8 @@ public sealed record QuantizationOptions
     public bool KeepFloatWhereSlower { get; init; }
 
     /// <summary>
-    /// Least signal-to-noise ratio, in dB, that rounding to 8 bits must leave in what a batch normalization makes of it; one with less stays float together with the sums in front of it. 0 lets none
-    /// stay float. (A normal distribution on a grid over ±4σ has 37 dB.)
+    /// Least signal-to-noise ratio, in dB, that rounding to 8 bits must leave in an activation, where the collector keeps a histogram of it, and in what a batch normalization makes of it. Where it leaves
+    /// less, what reads the activation stays float, and the normalization together with the sums in front of it. 0 lets nothing stay float. (A normal distribution on a grid over ±4σ has 41 dB.)
     /// </summary>
     public double LeastSqnr { get; init; } = DefaultLeastSqnr;
 

@@ -129,7 +129,7 @@ public static class Quantizer
         IReadOnlyDictionary<string, CalibrationRange> ranges = collector.PostCollect();
         CheckRanges(prepared, ranges);
         ranges = prepared.Complete(ranges);
-        return Finish(prepared.Guarded(ranges), ranges);
+        return Finish(prepared.Guarded(ranges, collector), ranges);
     }
 
     /// <summary>Refuses ranges that are none, or of other tensors.</summary>

@@ -36,8 +36,7 @@ internal static class AccuracyVerb
         if (binding.Scores is null) throw new DataException($"{dataPath} has no labels; rule: accuracy needs a classification dataset");
         IReadOnlyDictionary<string, Tensor>[] samples = [.. binding.Samples().Take(calibrated).Select(sample => sample.Inputs)];
         CalibrationMode[] modes = [CalibrationMode.Naive, CalibrationMode.Entropy, CalibrationMode.Percentile, CalibrationMode.MeanSquaredError, CalibrationMode.MovingAverage, CalibrationMode.EntropyMxNet];
-        SampleFeeder[] feeders = [new SampleFeeder(new InferenceSession(model, options.Session)),
-            .. modes.Select(mode => new SampleFeeder(new InferenceSession(Quantizer.Quantize(model, samples, options with { Calibration = mode }).Model, options.Session)))];
+        SampleFeeder?[] feeders = [new SampleFeeder(new InferenceSession(model, options.Session)), .. modes.Select(mode => Calibrated(model, samples, options with { Calibration = mode }))];
         int scores = binding.Outputs.Select(output => output.Name).ToList().IndexOf(binding.Scores.Name);
         var right = new int[feeders.Length];
         int count = 0;
@@ -45,13 +44,28 @@ internal static class AccuracyVerb
         {
             for (int f = 0; f < feeders.Length; f++)
             {
-                float[] ranked = Ranking.Scores(binding.Scores.Name, feeders[f].Run(sample.Inputs, default)[scores]);
+                if (feeders[f] is not { } feeder) continue;
+                float[] ranked = Ranking.Scores(binding.Scores.Name, feeder.Run(sample.Inputs, default)[scores]);
                 if (Ranking.Position(ranked, sample.Label ?? -1, sample.Source) == 0) right[f]++;
             }
             count++;
         }
         Console.WriteLine($"| model | samples | float | {string.Join(" | ", modes)} |");
-        Console.WriteLine($"| {Path.GetFileName(Path.GetDirectoryName(path))} | {count} | {string.Join(" | ", right.Select(number => ((double)number / count).ToString("F4", CultureInfo.InvariantCulture)))} |");
+        Console.WriteLine($"| {Path.GetFileName(Path.GetDirectoryName(path))} | {count} | {string.Join(" | ", right.Select((number, f) => feeders[f] is null ? "refused" : ((double)number / count).ToString("F4", CultureInfo.InvariantCulture)))} |");
         return 0;
+    }
+
+    /// <summary>The quantized model, ready to run; null where the calibration refuses the data, with the reason on the error stream.</summary>
+    private static SampleFeeder? Calibrated(Model model, IReadOnlyDictionary<string, Tensor>[] samples, QuantizationOptions options)
+    {
+        try
+        {
+            return new SampleFeeder(new InferenceSession(Quantizer.Quantize(model, samples, options).Model, options.Session));
+        }
+        catch (DataException e)
+        {
+            Console.Error.WriteLine($"{options.Calibration}: {e.Message}");
+            return null;
+        }
     }
 }

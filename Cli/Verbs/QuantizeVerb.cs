@@ -61,7 +61,7 @@ internal static class QuantizeVerb
         search.AcceptOnlyFromAmong("top1", "cosine", "mse");
         var tolerance = new Option<double?>("--tolerance") { Description = "Greatest loss that --search accepts. Default: 0.005, for top1 half a point.", HelpName = "LOSS" };
         var budget = new Option<double?>("--time-budget") { Description = "Time for --search. Default: 600.", HelpName = "SECONDS" };
-        var sqnr = new Option<double?>("--least-sqnr") { Description = $"Leave batch normalizations float, with the sums in front, where rounding what they read leaves their result less than DB of signal to noise; 0 for never. Default: {Number(QuantizationOptions.DefaultLeastSqnr)}.", HelpName = "DB" };
+        var sqnr = new Option<double?>("--least-sqnr") { Description = $"Leave float what reads an activation, and batch normalizations with the sums in front, where rounding to 8 bits leaves less than DB of signal to noise; 0 for never. Default: {Number(QuantizationOptions.DefaultLeastSqnr)}.", HelpName = "DB" };
         Option<int?> searchSamples = CommonOptions.AtLeastOne(new Option<int?>("--search-samples") { Description = $"Samples that --search judges with, the last of the dataset. Default: {DefaultSearchSamples}.", HelpName = "N" });
         Option<int?> batches = CommonOptions.AtLeastOne(new Option<int?>("--batches") { Description = "Calibration batches; a batch is one sample. Default: as --limit.", HelpName = "N" });
         Option<int?> limit = CommonOptions.Limit($"{DefaultSamples}"), threads = CommonOptions.Threads();

@@ -7,16 +7,16 @@ namespace Octet.Quantization.Accuracy;
 
 /// <summary>
 /// Cross-layer equalization: where one layer's output channel is another's input channel, the one's weights are divided and the other's multiplied by the same number, so that all channels of a
-/// tensor fill its one scale alike.
+/// tensor fill its one scale alike. A stream of residual sums counts as one tensor: all layers that add to it are divided, all that read it multiplied.
 /// </summary>
 /// <remarks>
 /// <code>
-///   conv₁ → [Relu | LeakyRelu | MaxPool | AveragePool | GlobalAveragePool]* → conv₂          (convolution, transposed convolution or Gemm on both sides)
-///   s_c = 2^round(½ · log2(max|W₁[c]| / max|W₂[·,c]|))
+///   conv₁ → [Relu | LeakyRelu | MaxPool | AveragePool | GlobalAveragePool | Add]* → conv₂          (convolution, transposed convolution or Gemm on both sides, any number of them)
+///   s_c = 2^round(½ · log2(max|W₁[c]| / max|W₂[·,c]|))                                            maxima over all conv₁ and all conv₂
 ///   W₁[c] /= s_c     b₁[c] /= s_c     W₂[·,c] *= s_c
 /// </code>
 /// What stands between must commute with positive factors per channel; a Clip does not. Powers of two keep every product and every sum as it was, so the float model gives the same bits; they miss
-/// the ideal factor by at most √2. Weights that several nodes share, and values with several readers, are left alone.
+/// the ideal factor by at most √2. Weights that several nodes share, and values that anything else makes, reads or returns, are left alone.
 /// </remarks>
 public static class Equalization
 {
@@ -37,47 +37,73 @@ public static class Equalization
     }
 
     /// <summary>Equalizes a prepared graph in place.</summary>
-    /// <returns>How many pairs of layers changed.</returns>
+    /// <returns>How many streams between layers changed.</returns>
     internal static int Run(Graph graph, EqualizationOptions options)
     {
-        (Layer First, Layer Second)[] pairs = [.. Pairs(graph)];
-        var changed = new HashSet<Layer>();
+        Group[] groups = [.. Groups(graph)];
+        var changed = new HashSet<Group>();
         for (int round = 0; round < options.Rounds; round++)
         {
             bool any = false;
-            foreach ((Layer first, Layer second) in pairs)
+            foreach (Group group in groups)
             {
-                if (!Balance(first, second)) continue;
+                if (!Balance(group)) continue;
                 any = true;
-                changed.Add(first);
-                changed.Add(second);
+                changed.Add(group);
             }
             if (!any) break;
         }
         var editor = new GraphEditor(graph);
-        foreach (Layer layer in changed) layer.Store(editor);
-        return pairs.Count(pair => changed.Contains(pair.First));
+        foreach (Layer layer in changed.SelectMany(group => group.Makers.Concat(group.Readers)).Distinct()) layer.Store(editor);
+        return changed.Count;
     }
 
-    private static IEnumerable<(Layer, Layer)> Pairs(Graph graph)
+    /// <summary>Layers whose output channels, and layers whose input channels, are the channels of one stream.</summary>
+    private sealed record Group(Layer[] Makers, Layer[] Readers);
+
+    private static IEnumerable<Group> Groups(Graph graph)
     {
         var layers = new Dictionary<Node, Layer>();
         foreach (Node node in graph.Nodes)
         {
             if (Layer.Of(node) is { } layer) layers.Add(node, layer);
         }
-        foreach ((Node node, Layer layer) in layers)
+        var seen = new HashSet<Value>();
+        foreach (Node node in layers.Keys)
         {
-            Value value = node.Output;
-            while (value.SingleUse is { Index: 0 } use)
+            if (!seen.Contains(node.Output) && Stream(node.Output, layers, seen) is { } group) yield return group;
+        }
+    }
+
+    /// <summary>Everything that shares the channels of <paramref name="start"/>; null where a factor could not be taken back somewhere.</summary>
+    private static Group? Stream(Value start, Dictionary<Node, Layer> layers, HashSet<Value> seen)
+    {
+        var (makers, readers) = (new HashSet<Layer>(), new HashSet<Layer>());
+        var open = new Stack<Value>([start]);
+        bool whole = true;
+        seen.Add(start);
+        while (open.TryPop(out Value? value))
+        {
+            whole &= !value.IsGraphOutput;
+            if (value.Producer is { } producer && layers.TryGetValue(producer, out Layer? maker)) makers.Add(maker);
+            else if (value.Producer is not null && Commutes(value.Producer)) Follow(value.Producer);
+            else whole = false;
+            foreach (Use use in value.Uses)
             {
-                if (layers.TryGetValue(use.Node, out Layer? next))
-                {
-                    if (layer.Outputs == next.Inputs) yield return (layer, next);
-                    break;
-                }
-                if (!Commutes(use.Node)) break;
-                value = use.Node.Output;
+                if (use.Index == 0 && layers.TryGetValue(use.Node, out Layer? reader)) readers.Add(reader);
+                else if (Commutes(use.Node)) Follow(use.Node);
+                else whole = false;
+            }
+        }
+        int channels = makers.FirstOrDefault()?.Outputs ?? 0;
+        return whole && readers.Count > 0 && makers.All(layer => layer.Outputs == channels) && readers.All(layer => layer.Inputs == channels) ? new Group([.. makers], [.. readers]) : null;
+
+        void Follow(Node node)
+        {
+            if (seen.Add(node.Output)) open.Push(node.Output);
+            foreach (Value? input in node.Inputs)
+            {
+                if (input is not null && seen.Add(input)) open.Push(input);
             }
         }
     }
@@ -87,13 +113,14 @@ public static class Equalization
         "Relu" or "AveragePool" or "GlobalAveragePool" or "GlobalMaxPool" => true,
         "LeakyRelu" => true,
         "MaxPool" => node.Outputs.Count < 2 || node.Outputs[1] is null,
+        "Add" => node.Inputs is [{ IsConstant: false, Type.Shape: { Length: >= 2 } a }, { IsConstant: false, Type.Shape: { Length: >= 2 } b }] && a.Length == b.Length && a[1].IsKnown && a[1].SameAs(b[1]),
         _ => false,
     };
 
-    private static bool Balance(Layer first, Layer second)
+    private static bool Balance(Group group)
     {
         bool any = false;
-        float[] above = first.OutputExtents(), below = second.InputExtents();
+        float[] above = Greatest(group.Makers.Select(layer => layer.OutputExtents())), below = Greatest(group.Readers.Select(layer => layer.InputExtents()));
         for (int c = 0; c < above.Length; c++)
         {
             if (!float.IsNormal(above[c]) || !float.IsNormal(below[c])) continue;
@@ -102,11 +129,13 @@ public static class Equalization
             exponent = Math.Clamp(exponent, -20, 20);
             if (exponent == 0) continue;
             any = true;
-            first.ScaleOutput(c, MathF.ScaleB(1, -exponent));
-            second.ScaleInput(c, MathF.ScaleB(1, exponent));
+            foreach (Layer layer in group.Makers) layer.ScaleOutput(c, MathF.ScaleB(1, -exponent));
+            foreach (Layer layer in group.Readers) layer.ScaleInput(c, MathF.ScaleB(1, exponent));
         }
         return any;
     }
+
+    private static float[] Greatest(IEnumerable<float[]> extents) => extents.Aggregate((all, next) => [.. all.Zip(next, MathF.Max)]);
 
     /// <summary>A convolution, transposed convolution or Gemm with a weight of its own.</summary>
     private sealed class Layer

@@ -1,3 +1,4 @@
+using Octet.Quantization.Rewriting;
 using Octet.Runtime.Tensors;
 
 namespace Octet.Quantization.Calibration;
@@ -34,6 +35,9 @@ public abstract class HistogramCollector : MergeableCollector
         for (int i = 0; i < seen.Length; i++) ranges.Add(seen[i].Key, found[i]);
         return ranges;
     }
+
+    /// <summary>What rounding to <paramref name="grid"/> does to the values seen of a tensor; null where none were.</summary>
+    internal (double Signal, double Noise)? Rounding(string name, GridParameters grid) => _histograms.TryGetValue(name, out StreamingHistogram? histogram) ? histogram.Rounding(grid) : null;
 
     /// <inheritdoc/>
     public sealed override void Merge(MergeableCollector other)

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Octet.Kernels.Cpu;
 using Octet.Kernels.Reduce;
+using Octet.Quantization.Rewriting;
 
 namespace Octet.Quantization.Calibration;
 
@@ -92,6 +93,24 @@ internal sealed class StreamingHistogram
         var result = new long[HalfBins];
         for (int i = 0; i < HalfBins; i++) result[i] = _bins[HalfBins + i] + _bins[HalfBins - 1 - i];
         return result;
+    }
+
+    /// <summary>
+    /// Sums over the values that a grid keeps within its ends: of their squares, and of what rounding to the grid's step adds, step²/12 each. Bin 0 of either side has no part: its values are zero or become it.
+    /// </summary>
+    public (double Signal, double Noise) Rounding(GridParameters grid)
+    {
+        (double least, double greatest) = grid.Ends;
+        double width = BinWidth, noise = (double)grid.Scale * grid.Scale / 12;
+        (double signal, long count) = (0, 0);
+        for (int i = 0; i < 2 * HalfBins; i++)
+        {
+            if (_bins[i] == 0 || i is HalfBins - 1 or HalfBins) continue;
+            double centre = Math.Clamp((i - HalfBins + 0.5) * width, least, greatest);
+            signal += _bins[i] * centre * centre;
+            count += _bins[i];
+        }
+        return (signal, count * noise);
     }
 
     internal CollectorState Save()

@@ -13,7 +13,8 @@ internal static class Marker
     /// <param name="Operator">Its row where it is quantized, else null.</param>
     /// <param name="Reason">By which rule, or why not.</param>
     /// <param name="ReadsReal">Whether a float operator reads what was computed, and not what its integers mean where it is quantized for others.</param>
-    internal readonly record struct Mark(QuantizableOperator? Operator, string Reason, bool ReadsReal = false);
+    /// <param name="Stored">The row of a float operator whose weights are stored as int8; else null.</param>
+    internal readonly record struct Mark(QuantizableOperator? Operator, string Reason, bool ReadsReal = false, QuantizableOperator? Stored = null);
 
     /// <summary>Marks the nodes of <paramref name="graph"/>.</summary>
     /// <exception cref="DataException">An exclusion matches nothing.</exception>

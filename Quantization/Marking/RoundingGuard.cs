@@ -6,11 +6,14 @@ using Octet.Runtime.Graphs;
 namespace Octet.Quantization.Marking;
 
 /// <summary>
-/// Leaves those batch normalizations float that would amplify the rounding of what they read: where channels differ much in variance, one grid for all of them is coarse for the quiet ones, and
-/// normalization makes these as loud as the others.
+/// Leaves float what rounding to 8 bits would hurt most. First, whatever reads an activation whose few far values make its step coarse for all others; layers among it keep int8 weights. Second,
+/// those batch normalizations that would amplify the rounding of what they read: where channels differ much in variance, one grid for all of them is coarse for the quiet ones, and normalization
+/// makes these as loud as the others.
 /// </summary>
 /// <remarks>
 /// <code>
+///   SQNR = Σ x² / Σ s²/12                          of an activation, over the values that its grid keeps
+///
 ///   y_c = a_c·x_c + b_c,  a_c = γ_c / √(σ_c² + ε)
 ///   SQNR = Σ γ_c² / Σ a_c²·s²/12
 /// </code>
@@ -24,10 +27,13 @@ internal static class RoundingGuard
     /// <param name="marks">What is quantized so far; not changed.</param>
     /// <param name="ranges">Range of every activation.</param>
     /// <param name="options">The grid's type, and the least SQNR.</param>
-    public static Dictionary<Node, Marker.Mark> Run(Graph graph, Dictionary<Node, Marker.Mark> marks, IReadOnlyDictionary<string, CalibrationRange> ranges, QuantizationOptions options)
+    /// <param name="rounding">Σ x² and Σ s²/12 of an activation; null where only its range is known.</param>
+    public static Dictionary<Node, Marker.Mark> Run(Graph graph, Dictionary<Node, Marker.Mark> marks, IReadOnlyDictionary<string, CalibrationRange> ranges, QuantizationOptions options,
+        Func<string, (double Signal, double Noise)?> rounding)
     {
         var result = new Dictionary<Node, Marker.Mark>(marks);
         if (options.LeastSqnr == 0) return result;
+        LeaveReaders(graph, result, options.LeastSqnr, rounding);
         foreach (Node node in graph.Nodes)
         {
             if (marks[node].Operator is not { Type: "BatchNormalization" } || !ranges.TryGetValue(node.Inputs[0]!.Name, out CalibrationRange range)) continue;
@@ -38,6 +44,28 @@ internal static class RoundingGuard
             LeaveFront(node, node.Name, result);
         }
         return result;
+    }
+
+    /// <summary>Leaves float what reads an activation whose grid is too coarse. Operators that only move elements follow their result, which may hold more than the coarse part.</summary>
+    private static void LeaveReaders(Graph graph, Dictionary<Node, Marker.Mark> marks, double least, Func<string, (double Signal, double Noise)?> rounding)
+    {
+        Dictionary<Node, Node> merged = QdqRewriter.Merged(graph, marks);
+        foreach (Node node in graph.Nodes)
+        {
+            if (marks[node].Operator is not { } row || merged.ContainsKey(node)) continue;
+            Value? coarse = null;
+            double sqnr = double.PositiveInfinity;
+            foreach (Value value in row.Grid == Grid.Same ? node.Outputs.OfType<Value>() : Marker.DataOf(node, row))
+            {
+                if (value.IsConstant || rounding(value.Name) is not var (signal, noise) || !(10 * Math.Log10(signal / noise) < sqnr)) continue;
+                (coarse, sqnr) = (value, 10 * Math.Log10(signal / noise));
+            }
+            if (!(sqnr < least)) continue;
+            marks[node] = new Marker.Mark(null, string.Create(CultureInfo.InvariantCulture, $"8 bits would leave '{coarse!.Name}' {sqnr:F1} dB of signal to noise; rule: at least {least} dB, or what reads it stays float"),
+                ReadsReal: true, Stored: row.Weight >= 0 && node.Input(row.Weight) is { IsConstant: true } ? row : null);
+            foreach ((Node follower, Node front) in merged)
+                if (ReferenceEquals(front, node)) marks[follower] = new Marker.Mark(null, $"'{node.Name}' in front stays float");
+        }
     }
 
     /// <summary>The signal-to-noise ratio, in dB, that rounding to steps of <paramref name="step"/> leaves.</summary>

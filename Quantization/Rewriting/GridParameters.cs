@@ -25,6 +25,9 @@ internal readonly record struct GridParameters(float Scale, int ZeroPoint, DataT
         return new GridParameters(scale, (int)Math.Clamp(Math.Round(-min / (double)scale), 0, 255), DataType.UInt8);
     }
 
+    /// <summary>The least and the greatest real value of the grid; the int8 grid is symmetric however it is stored.</summary>
+    public (double Least, double Greatest) Ends => Type == DataType.Int8 || ZeroPoint == 128 ? (-127.0 * Scale, 127.0 * Scale) : (-(double)ZeroPoint * Scale, (255.0 - ZeroPoint) * Scale);
+
     /// <summary>The width of one of <paramref name="steps"/> steps over a span; 1 where the span is zero.</summary>
     public static float Step(double span, int steps) => span == 0 ? 1 : MathF.Max((float)(span / steps), LeastScale);
 }

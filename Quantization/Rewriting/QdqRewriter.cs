@@ -124,7 +124,9 @@ internal sealed class QdqRewriter
 
         foreach (Node node in _graph.Nodes.ToArray())
         {
-            if (!_marks.TryGetValue(node, out Marker.Mark mark) || mark.Operator is not { } row || _merged.ContainsKey(node)) continue;
+            if (!_marks.TryGetValue(node, out Marker.Mark mark)) continue;
+            if (mark.Stored is { } stored) QuantizeWeights(node, stored);
+            if (mark.Operator is not { } row || _merged.ContainsKey(node)) continue;
             Value[] data = [.. Marker.DataOf(node, row)];
             for (int i = 0; i < node.Inputs.Count; i++)
             {
@@ -281,7 +283,8 @@ internal sealed class QdqRewriter
         (Tensor, int, float, string) key = (weight.Constant!, axis, inputScale, bias?.Name ?? "");
         if (!_weights.TryGetValue(key, out (Value Dequantized, QuantizedWeight Weight) made))
         {
-            QuantizedWeight quantized = WeightQuantizer.Quantize(weight.Constant!, axis, floatBias, inputScale);
+            int kernel = node.OperatorType == "Conv" ? Math.Max(1, Tensor.CountElements(weight.Constant!.Shape[2..])) : 1;
+            QuantizedWeight quantized = WeightQuantizer.Quantize(weight.Constant!, axis, floatBias, inputScale, kernel);
             made = (Constant(weight.Name, quantized.Values, quantized.Scales, quantized.Axis), quantized);
             _weights.Add(key, made);
         }

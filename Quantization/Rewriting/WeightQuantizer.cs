@@ -9,6 +9,10 @@ namespace Octet.Quantization.Rewriting;
 internal sealed record QuantizedWeight(Tensor Values, float[] Scales, int Axis);
 
 /// <summary>Weights and biases to integers: <c>w_q = round(w / scale)</c> in [−127, 127], <c>b_q = round(b / (scale_x · scale_w))</c>.</summary>
+/// <remarks>
+/// In a convolution a kernel's weights meet inputs that lie side by side and are much alike, so what rounding does to their sum weighs most. Where the errors of a kernel add up to more than half a
+/// step, the weights nearest to a tie are rounded to their other neighbour until they do not (the kernel-wise step of SQuant, Guo et al. 2022).
+/// </remarks>
 internal static class WeightQuantizer
 {
     /// <summary>Quantized biases stay within ±2³⁰, which leaves as much room again for the sum that they are added to.</summary>
@@ -19,7 +23,8 @@ internal static class WeightQuantizer
     /// <param name="axis">Channel axis, or −1 for one scale.</param>
     /// <param name="bias">Bias per channel, or empty; scales grow where a bias would leave ±<see cref="BiasLimit"/>.</param>
     /// <param name="inputScale">Scale of the activation that the weight multiplies; 0 where it is not known.</param>
-    public static QuantizedWeight Quantize(Tensor weight, int axis, ReadOnlySpan<float> bias, float inputScale)
+    /// <param name="kernel">How many consecutive elements are one kernel of a convolution; 1 for other weights.</param>
+    public static QuantizedWeight Quantize(Tensor weight, int axis, ReadOnlySpan<float> bias, float inputScale, int kernel = 1)
     {
         ReadOnlySpan<float> w = weight.Span<float>();
         (int channels, int inner) = Extents(weight, axis);
@@ -48,7 +53,26 @@ internal static class WeightQuantizer
             // Half to even of a float32 quotient, the rounding that every other integer of the model has.
             values[i] = (sbyte)Math.Clamp(MathF.Round(w[i] / scales[i / inner % channels]), -127, 127);
         }
+        for (int start = 0; kernel > 1 && start < w.Length; start += kernel) KeepSum(values.AsSpan(start, kernel), w.Slice(start, kernel), scales[start / inner % channels]);
         return new QuantizedWeight(Tensor.Create(values, weight.Shape), scales, channels == 1 ? -1 : axis);
+    }
+
+    /// <summary>Rounds weights the other way, those nearest to a tie first, until the kernel's sum is off by at most half a step.</summary>
+    private static void KeepSum(Span<sbyte> values, ReadOnlySpan<float> weights, float scale)
+    {
+        double error = 0;
+        for (int i = 0; i < values.Length; i++) error += values[i] - (double)weights[i] / scale;
+        for (int left = (int)Math.Round(Math.Abs(error)), sign = Math.Sign(error); left > 0; left--)
+        {
+            (int best, double most) = (-1, 0);
+            for (int i = 0; i < values.Length; i++)
+            {
+                double own = sign * (values[i] - (double)weights[i] / scale);
+                if (own > most && Math.Abs(values[i] - sign) <= 127) (best, most) = (i, own);
+            }
+            if (best < 0) return;
+            values[best] -= (sbyte)sign;
+        }
     }
 
     /// <summary>Quantizes a bias to int32 with scale <c>inputScale · scales[c]</c>, saturating at ±<see cref="BiasLimit"/>.</summary>

@@ -115,6 +115,28 @@ internal sealed class AccuracyTests
         Assert.That(new InferenceSession(new Model(changed)).Run(sample)["y"].Bytes.ToArray(), Is.EqualTo(new InferenceSession(model).Run(sample)["y"].Bytes.ToArray()));
     }
 
+    /// <summary>Two residual blocks: c1 → (c2 → c3) + → (c4 → c5) + → c6. The stream has the makers c1, c3 and c5, and the readers c2, c4 and c6.</summary>
+    [TestCase(false)]
+    [TestCase(true, Description = "a Sigmoid reads the stream too: what was divided could not be multiplied back there")]
+    public void EqualizationOfAResidualStreamKeepsEveryBit(bool foreignReader)
+    {
+        var g = new TestGraph();
+        Value Layer(Value from, int seed, string name) => g.Node("Conv", [from, g.Floats($"w{seed}", [.. Spread(64, 8).Select((value, i) => value * (1 + i % 3 * seed))], 8, 8, 1, 1), g.Random($"b{seed}", seed, 8)], name: name);
+        Value stream = g.Node("Relu", [Layer(g.Input("x", 1, 8, 6, 6), 1, "c1")]);
+        Value first = stream;
+        stream = g.Node("Relu", [g.Node("Add", [Layer(g.Node("Relu", [Layer(stream, 2, "c2")]), 3, "c3"), stream])]);
+        stream = g.Node("Add", [stream, Layer(g.Node("LeakyRelu", [Layer(stream, 4, "c4")]), 5, "c5")]);
+        g.Output(Layer(stream, 6, "c6"), "y");
+        if (foreignReader) g.Output(g.Node("Sigmoid", [first]), "z");
+        var model = new Model(g.Graph);
+        Graph changed = Equalization.Apply(model).Graph;
+        float[] Weight(Graph graph, string name) => graph.Nodes.Single(node => node.Name == name).Inputs[1]!.Constant!.ToFloat32Array();
+        foreach (string name in new[] { "c3", "c4" }) Assert.That(Weight(changed, name).SequenceEqual(Weight(model.Graph, name)), Is.False, name);   // the inside of a block is a stream of its own
+        foreach (string name in new[] { "c1", "c6" }) Assert.That(Weight(changed, name).SequenceEqual(Weight(model.Graph, name)), Is.EqualTo(foreignReader), name);
+        var sample = new Dictionary<string, Tensor> { ["x"] = TestGraph.RandomTensor(6, 1, 8, 6, 6) };
+        Assert.That(new InferenceSession(new Model(changed)).Run(sample)["y"].Bytes.ToArray(), Is.EqualTo(new InferenceSession(model).Run(sample)["y"].Bytes.ToArray()), "the float model changes");
+    }
+
     [TestCase("LayerNormalization", 3)]
     [TestCase("written out", 2, Description = "Mul and Add are quantized too, which smoothing does not change")]
     [TestCase("Gemm", 3)]

@@ -72,6 +72,28 @@ internal sealed class GridTests
         Assert.That(w.Values.Span<sbyte>().ToArray(), Is.EqualTo(new sbyte[] { 64, -127, 0, 0, 32, 16 }));
     }
 
+    /// <summary>Of each kernel at most half a step is lost in the sum, and no weight is further away than its other neighbour.</summary>
+    [Test]
+    public void RoundingKeepsTheSumOfEveryKernel([Values(4, 9, 49)] int kernel)
+    {
+        var random = new Random(kernel);
+        float[] w = [.. Enumerable.Range(0, 6 * 3 * kernel).Select(i => i < 3 * kernel ? 0.3f / 127 * (i % kernel == 0 ? 300 : 1) : random.NextSingle() * 2 - 1)];   // in the first channel all errors have one sign
+        QuantizedWeight rounded = WeightQuantizer.Quantize(Tensor.Create(w, 6, 3, kernel), 0, [], 0, kernel);
+        ReadOnlySpan<sbyte> q = rounded.Values.Span<sbyte>();
+        for (int k = 0; k < 6 * 3; k++)
+        {
+            double sum = 0;
+            for (int i = k * kernel; i < (k + 1) * kernel; i++)
+            {
+                double error = q[i] - (double)w[i] / rounded.Scales[k / 3];
+                sum += error;
+                Assert.That(Math.Abs(error), Is.LessThan(1));
+            }
+            Assert.That(Math.Abs(sum), Is.LessThanOrEqualTo(0.5 + 1e-9), $"kernel {k}");
+        }
+        Assert.That(WeightQuantizer.Quantize(Tensor.Create(w, 6, 3, kernel), 0, [], 0).Values.Span<sbyte>().SequenceEqual(q), Is.False, "nothing had to be rounded the other way");
+    }
+
     [Test]
     public void ABiasThatWouldNotFitMakesTheWeightsScaleGrow()
     {

@@ -1,3 +1,4 @@
+using System.Runtime.Intrinsics.X86;
 using Octet.Cli.Datasets;
 using Octet.Quantization;
 using Octet.Runtime;
@@ -8,10 +9,7 @@ using Octet.Tests.Support;
 namespace Octet.Tests.Quantization;
 
 /// <summary>Real models on real data: what quantizing costs, and that ONNX Runtime computes the same classes from the saved file.</summary>
-/// <remarks>
-/// What <c>octet quantize</c> and <c>octet eval</c> do by default: calibration on the first 100 samples, evaluation on the data, those samples included. <c>imagenet_mobilenetv2_fp32</c> with entropy is
-/// not listed: it has 393 of 500 right where float has 399, and ONNX Runtime chooses 490 of the same 500 classes.
-/// </remarks>
+/// <remarks>What <c>octet quantize</c> and <c>octet eval</c> do by default: calibration on the first 100 samples, evaluation on the data, those samples included.</remarks>
 [Category("Models")]
 internal sealed class QuantizedModelAccuracyTests
 {
@@ -21,11 +19,12 @@ internal sealed class QuantizedModelAccuracyTests
     /// <summary>INT8 may lose one point of top-1.</summary>
     private static int MayLose(int samples) => samples / 100;
 
-    /// <summary>Share of the samples on which ONNX Runtime's exact mode chooses the same class.</summary>
+    /// <summary>Share of the samples on which ONNX Runtime's exact mode chooses the same class, and on x64, where sums are specified as it computes them, gives the same bits.</summary>
     private const double Agreement = 0.99;
 
     [TestCase("imagenet_squeezenet11_fp32", CalibrationMode.Entropy, 500, 0.27)]
     [TestCase("imagenet_squeezenet11_fp32", CalibrationMode.Naive, 500, 0.27)]
+    [TestCase("imagenet_mobilenetv2_fp32", CalibrationMode.Entropy, 500, 0.27)]
     [TestCase("imagenet_mobilenetv2_fp32", CalibrationMode.Naive, 500, 0.27)]
     [TestCase("cifar10_resnet20_fp32", CalibrationMode.Entropy, 2000, 0.27)]
     [TestCase("cifar10_resnet20_fp32", CalibrationMode.Naive, 2000, 0.27)]
@@ -54,21 +53,25 @@ internal sealed class QuantizedModelAccuracyTests
             using Microsoft.ML.OnnxRuntime.SessionOptions options = OnnxRuntimePeer.Options(exact: true, threads: 2);
             using var peer = new Microsoft.ML.OnnxRuntime.InferenceSession(path, options);
             string scores = data.Scores!.Name;
-            int floatRight = 0, right = 0, peerRight = 0, agree = 0;
+            int floatRight = 0, right = 0, peerRight = 0, agree = 0, equal = 0;
             foreach (Sample sample in data.Samples().Take(samples))
             {
                 if (Top(reference.Run(sample.Inputs)[scores]) == sample.Label) floatRight++;
-                int ours = Top(session.Run(sample.Inputs)[scores]), theirs = Top(OnnxRuntimePeer.Run(peer, sample.Inputs)[scores]);
+                Tensor own = session.Run(sample.Inputs)[scores], other = OnnxRuntimePeer.Run(peer, sample.Inputs)[scores];
+                int ours = Top(own), theirs = Top(other);
                 if (ours == sample.Label) right++;
                 if (theirs == sample.Label) peerRight++;
                 if (ours == theirs) agree++;
+                if (own.Bytes.Span.SequenceEqual(other.Bytes.Span)) equal++;
             }
             double file = new FileInfo(path).Length / (double)new FileInfo(floatPath).Length;
             TestContext.Out.WriteLine(FormattableString.Invariant(
-                $"{name} {calibration}: of {samples} float {floatRight}, int8 {right}, ONNX Runtime {peerRight}, same class {agree}; file {file:f3} of float; {result.Report.QuantizedNodes} operators quantized, {result.Report.FloatNodes} float"));
+                $"{name} {calibration}: of {samples} float {floatRight}, int8 {right}, ONNX Runtime {peerRight}, same class {agree}, same bits {equal}; file {file:f3} of float; {result.Report.QuantizedNodes} operators quantized, {result.Report.FloatNodes} float"));
             Assert.That(floatRight, Is.GreaterThan(samples / 2), "the float model or its data is wrong");
             Assert.That(right, Is.GreaterThanOrEqualTo(floatRight - MayLose(samples)));
             Assert.That(agree, Is.GreaterThanOrEqualTo(Agreement * samples));
+            // Layers that stay float sum in an order of their own, which may move what is rounded behind them by a step.
+            if (Fma.IsSupported && result.Report.Decisions.All(decision => decision.Quantized || decision.OperatorType != "Conv")) Assert.That(equal, Is.GreaterThanOrEqualTo(Agreement * samples));
             Assert.That(file, Is.LessThanOrEqualTo(largestFile));
         }
         finally

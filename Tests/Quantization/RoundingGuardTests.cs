@@ -78,6 +78,44 @@ internal sealed class RoundingGuardTests
         Assert.That(result.Model.Graph.Nodes.Single(node => node.Name == "bn").Inputs[0]!.Producer!.Name, Is.EqualTo("c1"), "not what the integers for the sum mean");
     }
 
+    /// <summary>conv1 → sum with its input → conv2 + ReLU → conv3; one element in 20 000 of the input is <paramref name="outlier"/>, the others are at most 1.</summary>
+    private static (Model Model, Dictionary<string, Tensor>[] Samples) Peaks(float outlier)
+    {
+        var g = new TestGraph();
+        Value x = g.Input("x", 1, 4, 50, 100);
+        Value add = g.Node("Add", [g.Node("Conv", [x, g.Floats("w1", [.. Enumerable.Range(0, 16).Select(i => i % 5 == 0 ? 0.5f : 0.01f)], 4, 4, 1, 1)], name: "conv1"), x], name: "add");
+        Value relu = g.Node("Relu", [g.Node("Conv", [add, g.Random("w2", 5, 3, 4, 1, 1), g.Random("b2", 6, 3)], name: "conv2")], name: "relu");
+        g.Output(g.Node("Conv", [relu, g.Random("w3", 7, 2, 3, 1, 1)], name: "conv3"), "y");
+        Tensor sample = TestGraph.RandomTensor(3, 1, 4, 50, 100);
+        sample.Span<float>()[777] = outlier;
+        return (new Model(g.Graph), [new() { ["x"] = sample }]);
+    }
+
+    [Test]
+    public void WhatReadsAnActivationWithFarOutliersStaysFloatWithInt8Weights()
+    {
+        (Model model, Dictionary<string, Tensor>[] samples) = Peaks(80);
+        QuantizationResult result = Quantizer.Quantize(model, samples, new QuantizationOptions { Calibration = CalibrationMode.MeanSquaredError });
+        Dictionary<string, NodeDecision> decisions = result.Report.Decisions.ToDictionary(decision => decision.Node);
+        Assert.That(new[] { "conv1", "add", "conv2", "relu" }.Where(name => decisions[name].Quantized), Is.Empty);
+        Assert.That(decisions["conv1"].Reason, Does.Match(@"^8 bits would leave 'x' [12]\d\.\d dB of signal to noise; rule: at least 30 dB"));
+        Assert.That(decisions["relu"].Reason, Is.EqualTo("'conv2' in front stays float"));
+        foreach (Node conv in result.Model.Graph.Nodes.Where(node => node.OperatorType == "Conv"))
+            Assert.That(conv.Inputs[1]!.Producer?.Inputs[0]?.Constant?.Type, Is.EqualTo(DataType.Int8), $"{conv.Name}: weights are stored as int8");
+        double guarded = Noise(model, result.Model, samples[0], "y"), unguarded = Noise(model, Quantizer.Quantize(model, samples, new QuantizationOptions { Calibration = CalibrationMode.MeanSquaredError, LeastSqnr = 0 }).Model, samples[0], "y");
+        Assert.That(unguarded, Is.GreaterThan(10 * guarded));
+    }
+
+    [Test]
+    public void ActivationsWithoutFarOutliersAreQuantized()
+    {
+        (Model model, Dictionary<string, Tensor>[] samples) = Peaks(1);
+        Assert.That(Quantizer.Quantize(model, samples).Report.FloatNodes, Is.Zero);
+        (model, samples) = Peaks(80);
+        Assert.That(Quantizer.Quantize(model, samples, Naive).Report.FloatNodes, Is.Zero, "a range alone says nothing of the values within");
+        Assert.That(Quantizer.Quantize(model, samples, new QuantizationOptions { LeastSqnr = 0 }).Report.FloatNodes, Is.Zero, "0 keeps none");
+    }
+
     /// <summary>Σ (actual − expected)² / Σ expected².</summary>
     private static double Noise(Model model, Model quantized, Dictionary<string, Tensor> sample, string output)
     {
