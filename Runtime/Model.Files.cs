@@ -13,6 +13,10 @@ public sealed partial class Model
     /// Loads an ONNX file, or, where the name ends in <c>-symbol.json</c>, an MXNet symbol with the parameters beside it (<c>x-NNNN.params</c>, the highest number).
     /// Tensor data in other files are read from the model's own folder and from nowhere else.
     /// </summary>
+    /// <remarks>
+    /// Large weights are read when they are first asked for, so that a session which only packs them never holds them twice. Until then the model keeps its file open: the file may be
+    /// deleted or replaced by another one, as <see cref="Save(string)"/> does, but not written over.
+    /// </remarks>
     /// <exception cref="ModelException">The file is missing, cannot be read, or is no legal model.</exception>
     public static Model Load(string path)
     {
@@ -21,12 +25,11 @@ public sealed partial class Model
         try
         {
             string folder = Path.GetDirectoryName(Path.GetFullPath(path)) ?? Path.GetFullPath(path);
-            using FileStream stream = File.OpenRead(path);
-            if (path.EndsWith(MxNetImporter.Suffix, StringComparison.Ordinal)) return MxNetImporter.Import(path, ReadAll(stream, source));
-            // Parsed as it is read: the file and the tensors in it are never in memory both. What has no length (a pipe) is read whole first.
-            if (!stream.CanSeek || stream.Length == 0) return OnnxImporter.Import(ReadAll(stream, source), source, folder);
-            if (stream.Length > MaxFileBytes) throw TooLarge(source, stream.Length);
-            return OnnxImporter.Import(stream, source, folder);
+            if (path.EndsWith(MxNetImporter.Suffix, StringComparison.Ordinal)) return MxNetImporter.Import(path, ReadAll(path, source));
+            // What has no length (a pipe) is read whole first.
+            if (new FileInfo(path) is not { Exists: true, Length: var length and > 0 }) return OnnxImporter.Import(ReadAll(path, source), source, folder);
+            if (length > MaxFileBytes) throw TooLarge(source, length);
+            return OnnxImporter.Import(File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete), source, folder);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException)
         {
@@ -70,6 +73,12 @@ public sealed partial class Model
     {
         ArgumentNullException.ThrowIfNull(stream);
         OnnxExporter.Write(OnnxExporter.Export(this), stream);
+    }
+
+    private static byte[] ReadAll(string path, string source)
+    {
+        using FileStream stream = File.OpenRead(path);
+        return ReadAll(stream, source);
     }
 
     private static byte[] ReadAll(Stream stream, string source)

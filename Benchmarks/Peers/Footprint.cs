@@ -1,8 +1,8 @@
 using System.Diagnostics;
 using System.Globalization;
-using Octet.Benchmarks.Networks;
 using Octet.Runtime;
 using Octet.Runtime.Execution;
+using Octet.Runtime.Graphs;
 using Octet.Runtime.Tensors;
 
 namespace Octet.Benchmarks.Peers;
@@ -61,7 +61,14 @@ internal sealed record Footprint(double Milliseconds, double PeakMebibytes)
     private static void Octet(string path, int threads)
     {
         var session = new InferenceSession(Model.Load(path), new SessionOptions { Threads = threads });
-        Tensor[] inputs = SampleInputs.For(session, 1);
+        var inputs = new Tensor[session.Inputs.Count];
+        for (int i = 0; i < inputs.Length; i++)
+        {
+            TensorType type = session.Inputs[i].Type;
+            var shape = new int[type.Rank];
+            for (int axis = 0; axis < shape.Length; axis++) shape[axis] = type.Shape!.Value[axis] is { IsKnown: true } extent ? (int)extent.Value : 1;
+            inputs[i] = PeerSession.RandomInput(type.Element, shape);
+        }
         session.Run(inputs, session.CreateOutputs(inputs));
     }
 

@@ -28,7 +28,7 @@ internal sealed class PeerSession : IDisposable
         _inputs = [.. inputs.Select(ToOrt)];
     }
 
-    /// <summary>A session on random float inputs of the shapes that the file declares; unknown extents are 1.</summary>
+    /// <summary>A session on <see cref="RandomInput"/> of the shapes that the file declares; unknown extents are 1.</summary>
     public static PeerSession Open(string path, int threads) => new(path, threads);
 
     private PeerSession(string path, int threads)
@@ -38,12 +38,32 @@ internal sealed class PeerSession : IDisposable
         _inputNames = [.. _session.InputNames];
         _inputs = [.. _inputNames.Select(name =>
         {
-            int[] shape = [.. _session.InputMetadata[name].Dimensions.Select(extent => Math.Max(1, extent))];
-            var tensor = new Tensor(DataType.Float32, shape);
-            var random = new Random(1);
-            foreach (ref float value in tensor.Span<float>()) value = random.NextSingle();
-            return ToOrt(tensor);
+            NodeMetadata input = _session.InputMetadata[name];
+            return ToOrt(RandomInput((DataType)(int)input.ElementDataType, [.. input.Dimensions.Select(extent => Math.Max(1, extent))]));
         })];
+    }
+
+    /// <summary>Random numbers that cost either runtime as little as they can: floats in [0, 1), integers below 16.</summary>
+    public static Tensor RandomInput(DataType type, int[] shape)
+    {
+        var tensor = new Tensor(type, shape);
+        var random = new Random(1);
+        switch (type)
+        {
+            case DataType.Float32:
+                foreach (ref float value in tensor.Span<float>()) value = random.NextSingle();
+                break;
+            case DataType.Int64:
+                foreach (ref long value in tensor.Span<long>()) value = random.Next(16);
+                break;
+            case DataType.Int32:
+                foreach (ref int value in tensor.Span<int>()) value = random.Next(16);
+                break;
+            default:
+                random.NextBytes(tensor.Bytes.Span);
+                break;
+        }
+        return tensor;
     }
 
     /// <summary>Runs once and throws the outputs away.</summary>

@@ -32,7 +32,7 @@ internal static class InspectVerb
                 .OrderByDescending(row => row.Item2).ThenBy(row => row.Key, StringComparer.Ordinal),
         ];
         Tensor[] constants = [.. Constants(graph)];
-        long parameters = constants.Sum(tensor => (long)tensor.Length), weightBytes = constants.Sum(tensor => (long)tensor.Bytes.Length), fileBytes = new FileInfo(path).Length;
+        long parameters = constants.Sum(tensor => (long)tensor.Length), weightBytes = constants.Sum(tensor => (long)tensor.ByteLength), fileBytes = new FileInfo(path).Length;
         Value[] inputs = [.. graph.Inputs.Where(input => !input.IsConstant)];
         (string Name, TensorType Type)[] outputs = [.. graph.Outputs.Zip(graph.OutputNames, (value, name) => (name, value.Type))];
         (string Domain, int Version)[] opsets = [.. graph.Opsets.Select(pair => (pair.Key, pair.Value))];

@@ -20,7 +20,7 @@ public static class CpuInfo
     public static CpuFeatures Detected { get; } = Cap(Detect(), Environment.GetEnvironmentVariable(MaxIsaVariable));
 
     /// <summary>The CPU's own name, or the architecture where it has none.</summary>
-    public static string Name { get; } = ReadName();
+    public static string Name => ReadName();
 
     /// <summary>The features left when <paramref name="features"/> is limited to the instruction set named <paramref name="isa"/>.</summary>
     /// <param name="features">What the CPU has.</param>
@@ -47,8 +47,10 @@ public static class CpuInfo
 
     private static CpuFeatures Detect()
     {
-        if (CpuId.Read() is not { } cpu) return Intrinsics();
-        return Usable(cpu.Features(), Intrinsics(), RuntimeFeature.IsDynamicCodeCompiled, Environment.GetEnvironmentVariable);
+        CpuFeatures intrinsics = Intrinsics();
+        // Only what has no intrinsic makes it necessary to ask the CPU itself.
+        if (RuntimeFeature.IsDynamicCodeCompiled && (intrinsics & CpuFeatures.Avx512) == 0) return intrinsics;
+        return CpuId.Read() is { } cpu ? Usable(cpu.Features(), intrinsics, RuntimeFeature.IsDynamicCodeCompiled, Environment.GetEnvironmentVariable) : intrinsics;
     }
 
     /// <summary>What is left of the CPU's features for a process.</summary>
@@ -81,10 +83,11 @@ public static class CpuInfo
         CpuFeatures features = CpuFeatures.None;
         if (Vector128.IsHardwareAccelerated) features |= CpuFeatures.Vector128;
         if (Sse41.IsSupported) features |= CpuFeatures.Sse41;
-        if (Avx2.IsSupported) features |= CpuFeatures.Avx2;
+        // A program compiled ahead of time for a smaller CPU can ask for AVX2 but was not compiled for it: Vector256 is emulated there, and the 128-bit kernels are the fast ones.
+        if (Avx2.IsSupported && (RuntimeFeature.IsDynamicCodeCompiled || Vector256.IsHardwareAccelerated)) features |= CpuFeatures.Avx2;
         if (Fma.IsSupported) features |= CpuFeatures.Fma;
         if (AvxVnni.IsSupported) features |= CpuFeatures.AvxVnni;
-        if (Avx512BW.IsSupported && Avx512BW.VL.IsSupported && Avx512DQ.IsSupported && Avx512CD.IsSupported) features |= CpuFeatures.Avx512;
+        if ((RuntimeFeature.IsDynamicCodeCompiled || Vector512.IsHardwareAccelerated) && Avx512BW.IsSupported && Avx512BW.VL.IsSupported && Avx512DQ.IsSupported && Avx512CD.IsSupported) features |= CpuFeatures.Avx512;
         return features;
     }
 

@@ -8,7 +8,7 @@ namespace Octet.Kernels.Emit;
 internal static class EmittedCode
 {
     /// <summary>Receives the one line that says that executable memory is refused; standard error unless a host sets it.</summary>
-    public static Action<string> Log { get; set; } = Console.Error.WriteLine;
+    public static Action<string> Log { get; set; } = static line => Console.Error.WriteLine(line);
 
     private static readonly byte[] Return = [0xC3];
 

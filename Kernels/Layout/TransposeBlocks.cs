@@ -70,7 +70,7 @@ internal static unsafe class TransposeBlocks
 
     /// <summary><c>y[c · rows + r] = x[r · xRow + c]</c> for at most eight rows of bytes, whose columns become neighbours; SSE2.</summary>
     /// <remarks>As <see cref="Eight"/> with zeros for the rows that are missing; each column's store runs over the next one, which follows. The last columns are written byte by byte.</remarks>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Optimized)]
     public static void Few(byte* x, nint xRow, int rows, nint columns, byte* y)
     {
         nint c = 0;
@@ -95,7 +95,7 @@ internal static unsafe class TransposeBlocks
     }
 
     /// <summary><c>y[3·i + k] = x_k[i]</c>: three planes, such as colours, become neighbours. Requires SSE.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Optimized)]
     public static void Interleave(float* x0, float* x1, float* x2, nint count, float* y)
     {
         nint i = 0;
@@ -120,7 +120,7 @@ internal static unsafe class TransposeBlocks
     ///   first vector     x0 x1 x2 x0 x1 x2 …      second: x1 x2 x0 …      third: x2 x0 x1 …
     /// </code>
     /// </remarks>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Optimized)]
     public static void Interleave(byte* x0, byte* x1, byte* x2, nint count, byte* y)
     {
         Vector128<byte> order0 = Vector128.Create((byte)0, 11, 6, 1, 12, 7, 2, 13, 8, 3, 14, 9, 4, 15, 10, 5);

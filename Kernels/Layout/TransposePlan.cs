@@ -90,8 +90,17 @@ internal sealed unsafe class TransposePlan
         }
         int unit = strides.IndexOf(1);   // the output axis along which the input is consecutive
         bool copies = unit == n - 1;
-        int[] loops = [.. Enumerable.Range(0, n - 1).Where(i => i != unit)];
-        return new(elementSize, length, [.. loops.Select(i => extents[i])], [.. loops.Select(i => strides[i])], [.. loops.Select(i => yStride[i])],
+        int loops = copies ? n - 1 : n - 2, at = 0;
+        var loopExtents = new int[loops];
+        nint[] loopStrides = new nint[loops], loopYStrides = new nint[loops];
+        for (int i = 0; i < n - 1; i++)
+        {
+            if (i == unit) continue;
+            loopExtents[at] = extents[i];
+            loopStrides[at] = strides[i];
+            loopYStrides[at++] = yStride[i];
+        }
+        return new(elementSize, length, loopExtents, loopStrides, loopYStrides,
             copies ? 1 : extents[^1], extents[unit], strides[^1], yStride[unit], copies);
     }
 
@@ -175,7 +184,7 @@ internal sealed unsafe class TransposePlan
         }
 
         /// <summary><c>y[c · yColumn + r] = x[r · xRow + c]</c> in blocks.</summary>
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Optimized)]
         private readonly void Matrix<T>(T* x, T* y, int rows) where T : unmanaged
         {
             nint xRow = Plan._xRow, yColumn = Plan._yColumn;
@@ -227,7 +236,7 @@ internal sealed unsafe class TransposePlan
         }
 
         /// <summary>At least eight rows and columns of bytes, eight by eight; the last eight of either overlap those before.</summary>
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Optimized)]
         private readonly void Bytes(byte* x, byte* y, int rows)
         {
             nint xRow = Plan._xRow, yColumn = Plan._yColumn;

@@ -99,7 +99,7 @@ internal sealed unsafe class PoolKernel
         fixed (T* xp = x, yp = y) RunPieces((byte*)xp, x.Length, (byte*)yp, y.Length, sizeof(T), yStride, scratch, p, average,
             _width switch
             {
-                VectorWidth.V512 => &PoolLoop<Lanes512, Vector512<float>>.Quantized<TType, T>,
+                VectorWidth.V512 => &PoolLoop<Lanes512, Vector512<float>>.QuantizedAtRunTime<TType, T>,
                 VectorWidth.V256 => &PoolLoop<Lanes256, Vector256<float>>.Quantized<TType, T>,
                 VectorWidth.V128 => &PoolLoop<Lanes128, Vector128<float>>.Quantized<TType, T>,
                 _ => &PoolLoop<ScalarLanes, float>.Quantized<TType, T>,
@@ -331,8 +331,15 @@ internal static unsafe class PoolLoop<TLanes, V> where TLanes : struct, ILanes<V
         }
     }
 
+    [MethodImpl(HotLoop.Optimized)]
+    public static void Quantized<TType, T>(PoolArguments* t) where TType : struct, IQuantizedType<T> where T : unmanaged => QuantizedLoop<TType, T>(t);
+
+    /// <summary>The same, never compiled ahead of time: for lanes that such code may not consist of.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Quantized<TType, T>(PoolArguments* t) where TType : struct, IQuantizedType<T> where T : unmanaged
+    public static void QuantizedAtRunTime<TType, T>(PoolArguments* t) where TType : struct, IQuantizedType<T> where T : unmanaged => QuantizedLoop<TType, T>(t);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void QuantizedLoop<TType, T>(PoolArguments* t) where TType : struct, IQuantizedType<T> where T : unmanaged
     {
         T* y = (T*)t->Y;
         int c = 0;
@@ -345,8 +352,8 @@ internal static unsafe class PoolLoop<TLanes, V> where TLanes : struct, ILanes<V
             if (TLanes.Count >= Lanes128.Count)
                 for (; c <= t->Channels - Vector128<T>.Count; c += Vector128<T>.Count) Max128<T>(t, c).Store(y + c);
         }
-        for (; c <= t->Channels - TLanes.Count; c += TLanes.Count) TType.Store<TLanes, V>(Pixel<TLanes, V, TType, T>(t, c), y + c);
-        for (; c < t->Channels; c++) TType.Store<ScalarLanes, float>(Pixel<ScalarLanes, float, TType, T>(t, c), y + c);
+        for (; c <= t->Channels - TLanes.Count; c += TLanes.Count) QuantizedLanes.Store<TType, T, TLanes, V>(Pixel<TLanes, V, TType, T>(t, c), y + c);
+        for (; c < t->Channels; c++) QuantizedLanes.Store<TType, T, ScalarLanes, float>(Pixel<ScalarLanes, float, TType, T>(t, c), y + c);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -384,11 +391,11 @@ internal static unsafe class PoolLoop<TLanes, V> where TLanes : struct, ILanes<V
         if (t->Operation == PoolOperation.Max)
         {
             W max = L.Create(TType.Min);
-            for (int i = 0; i < t->Count; i++) max = L.Max(max, TType.Load<L, W>((T*)taps[i] + c));
+            for (int i = 0; i < t->Count; i++) max = L.Max(max, QuantizedLanes.Load<TType, T, L, W>((T*)taps[i] + c));
             return max;
         }
         W sum = L.Create(0f);
-        for (int i = 0; i < t->Count; i++) sum = L.Add(sum, TType.Load<L, W>((T*)taps[i] + c));
+        for (int i = 0; i < t->Count; i++) sum = L.Add(sum, QuantizedLanes.Load<TType, T, L, W>((T*)taps[i] + c));
         // Padding that counts is real 0, which is zeroX: it adds nothing to Σ(q − zx), so n is the taps inside.
         W centred = L.Subtract(sum, L.Create((float)t->Count * t->Average.ZeroX));
         W r = L.Round(L.Multiply(centred, L.Create(t->Multiplier)));

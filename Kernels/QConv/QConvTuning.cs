@@ -1,8 +1,10 @@
-using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Globalization;
+using System.Runtime.InteropServices;
 using Octet.Kernels.Cpu;
 using Octet.Kernels.Geometry;
+using Octet.Kernels.Memory;
+using Octet.Kernels.QConv.Winograd;
 using Octet.Kernels.QGemm;
 using Octet.Kernels.Requantize;
 using Octet.Kernels.Threading;
@@ -14,28 +16,38 @@ namespace Octet.Kernels.QConv;
 /// Winograd multiplies less but reads 3.6 or 8 times the bytes of weights, so which form is faster depends on the memory of the machine as much as on the layer;
 /// in a network a layer's weights have been driven out of the near caches by those of the others. Where the direct kernel is known to be
 /// <see cref="LargestGain"/> times as fast as the words that Winograd multiplies, as VPDPBUSD on zmm is, nothing is timed and a session starts the sooner. Elsewhere
-/// one layer that suits Winograd best is timed first, and nothing more where it loses there.
+/// one layer that suits Winograd best is timed first, and nothing more where it loses there. A layer takes four to fourteen runs of itself.
 /// </remarks>
 internal static class QConvTuning
 {
     /// <summary>The environment variable that decides without measuring: <c>off</c>, <c>2x2</c>, <c>4x4</c> or <c>measure</c>.</summary>
     public const string Variable = "OCTET_WINOGRAD";
 
-    /// <summary>Timed runs of each form, by turns; the fastest counts. With two, a busy machine made the direct form of a layer look 18 times slower than it is.</summary>
-    private const int Rounds = 5;
+    /// <summary>Runs of each form, by turns; the fastest counts, so that the first, which finds its room untouched, does no harm.</summary>
+    private const int Rounds = 2;
 
-    /// <summary>Bytes read between runs: more than the second-level cache of any CPU in use.</summary>
-    private const int FlushBytes = 8 << 20;
+    /// <summary>Further runs where the gain is within a factor <see cref="Sure"/> of <see cref="Margin"/>.</summary>
+    private const int FurtherRounds = 2;
 
-    /// <summary>How much faster a measurement must be to count: as much as timings of one form differ on a quiet machine.</summary>
-    private const double Margin = 1.05;
+    private const double Sure = 1.07;
+
+    /// <summary>How much faster than the direct form F(4×4) is where F(2×2) is not timed too.</summary>
+    private const double Near = 1.3;
+
+    /// <summary>Bytes read between runs: more than the second-level cache of almost any CPU in use.</summary>
+    private const int FlushBytes = 4 << 20;
+
+    /// <summary>How much faster a form must be to count: its weights take 3.6 or 8 times the memory, and timings of one form differ by a twentieth on a quiet machine.</summary>
+    private const double Margin = 1.1;
 
     /// <summary>F(4×4) multiplies a quarter as often and spends a quarter of its time on transforms.</summary>
     private const float LargestGain = 3f;
 
-    private static readonly ConcurrentDictionary<(ConvShape Shape, CpuFeatures Cpu), Lazy<(QConvForm? Form, string Reason)>> Known = new();
+    private static readonly Dictionary<string, (QConvForm? Form, string Reason)> Known = [];
 
     private static readonly Lock Gate = new();
+
+    private static readonly WeakReference<byte[]> Flush = new([]);
 
     private static readonly WinogradUse? Override = Parse(Environment.GetEnvironmentVariable(Variable));
 
@@ -53,7 +65,9 @@ internal static class QConvTuning
             return decided == WinogradUse.Never ? null : decided == WinogradUse.Tile2 ? QConvForm.Winograd2 : QConvForm.Winograd4;
         }
         int n = shape.OutChannels, k = shape.InChannels;
-        float direct = QConvChoice.Direct(shape, cpu).Max(method => QGemmKernels.Speed(method.Kernel!, n, k)), words = QGemmKernels.Speed(QGemmKernels.SelectWords(n, k, cpu)!, n, k);
+        float direct = 0;
+        foreach (QConvMethod method in QConvChoice.Direct(shape, cpu)) direct = Math.Max(direct, QGemmKernels.Speed(method.Kernel!, n, k));
+        float words = QGemmKernels.Speed(QGemmKernels.SelectWords(n, k, cpu)!, n, k);
         if (direct >= LargestGain * words)
         {
             reason = string.Create(CultureInfo.InvariantCulture, $"the direct kernel is {direct / words:F1} times as fast as the words of Winograd's form, which gains at most {LargestGain:F0}");
@@ -93,35 +107,49 @@ internal static class QConvTuning
         }
     }
 
-    private static (QConvForm? Form, string Reason) Get(ConvShape shape, CpuFeatures cpu) =>
-        Known.GetOrAdd((shape, cpu), key => new(() =>
+    private static (QConvForm? Form, string Reason) Get(ConvShape shape, CpuFeatures cpu)
+    {
+        // A string, since comparers of structs would have to be compiled.
+        string key = string.Create(CultureInfo.InvariantCulture, $"{(long)cpu} {shape.Batch} {shape.InChannels} {shape.OutChannels} {shape.Groups} {Key(shape.D)} {Key(shape.H)} {Key(shape.W)}");
+        lock (Gate)
         {
-            lock (Gate) return Measure(key.Shape, key.Cpu);
-        })).Value;
+            if (!Known.TryGetValue(key, out (QConvForm? Form, string Reason) choice)) Known.Add(key, choice = Measure(shape, cpu));
+            return choice;
+        }
+    }
+
+    private static string Key(WindowAxis axis) =>
+        string.Create(CultureInfo.InvariantCulture, $"{axis.Input} {axis.Kernel} {axis.Stride} {axis.Dilation} {axis.PadBegin} {axis.PadEnd} {axis.Output}");
 
     private static (QConvForm? Form, string Reason) Measure(ConvShape shape, CpuFeatures cpu)
     {
-        Trial[] directTrials = [.. QConvChoice.Direct(shape, cpu).Select(method => new Trial(shape, method))];
-        var fourTrial = new Trial(shape, QConvMethod.Winograd(QConvForm.Winograd4, shape, cpu)!);
-        Alternate([.. directTrials, fourTrial]);
+        QConvMethod fourMethod = QConvMethod.Winograd(QConvForm.Winograd4, shape, cpu)!;
+        int tiles = (shape.H.Output + QWinograd4.Output - 1) / QWinograd4.Output * ((shape.W.Output + QWinograd4.Output - 1) / QWinograd4.Output), rows = fourMethod.Kernel!.Mr;
+        if (tiles < rows) return (null, $"direct, since an image has {tiles} tiles of 4x4, fewer than the {rows} rows of a kernel that reads 8 times the weights for them");
+        // The first direct method is the faster one where the weights allow it.
+        using Trial direct = new(shape, QConvChoice.Direct(shape, cpu).First()), four = new(shape, fourMethod);
+        Alternate([direct, four], Rounds);
         double two = double.PositiveInfinity;
-        if (fourTrial.Best * 1.3 >= directTrials.Min(trial => trial.Best))
+        if (four.Best * Near >= direct.Best)
         {
-            var twoTrial = new Trial(shape, QConvMethod.Winograd(QConvForm.Winograd2, shape, cpu)!);
-            Alternate([.. directTrials, fourTrial, twoTrial]);
+            using var twoTrial = new Trial(shape, QConvMethod.Winograd(QConvForm.Winograd2, shape, cpu)!);
+            Alternate([direct, twoTrial], Rounds);
+            double gain = direct.Best / Math.Min(twoTrial.Best, four.Best);
+            if (gain > Margin / Sure && gain < Margin * Sure) Alternate([direct, four, twoTrial], FurtherRounds);
             two = twoTrial.Best;
         }
-        double direct = directTrials.Min(trial => trial.Best), four = fourTrial.Best;
-        QConvForm? form = Math.Min(two, four) * Margin >= direct ? null : four <= two ? QConvForm.Winograd4 : QConvForm.Winograd2;
+        QConvForm? form = Math.Min(two, four.Best) * Margin >= direct.Best ? null : four.Best <= two ? QConvForm.Winograd4 : QConvForm.Winograd2;
         string twoText = double.IsInfinity(two) ? "" : $", 2x2 {Micros(two)}";
-        return (form, $"measured with cold weights: direct {Micros(direct)}{twoText}, 4x4 {Micros(four)}");
+        return (form, $"measured with cold weights: direct {Micros(direct.Best)}{twoText}, 4x4 {Micros(four.Best)}");
     }
 
     /// <summary>Runs all forms by turns, so that a stretch of time in which another program has the CPU cannot fall on one form alone.</summary>
-    private static void Alternate(Trial[] trials)
+    private static void Alternate(Trial[] trials, int rounds)
     {
-        for (int round = 0; round < Rounds; round++)
+        for (int round = 0; round < rounds; round++)
+        {
             foreach (Trial trial in trials) trial.Run();
+        }
     }
 
     private static string Micros(double seconds) => string.Create(CultureInfo.InvariantCulture, $"{seconds * 1e6:F0} us");
@@ -129,26 +157,34 @@ internal static class QConvTuning
     /// <summary>Best time of one form on one thread, its weights driven out of the near caches before every run.</summary>
     internal static double Seconds(ConvShape shape, QConvMethod method)
     {
-        var trial = new Trial(shape, method);
-        Alternate([trial]);
+        using var trial = new Trial(shape, method);
+        Alternate([trial], Rounds + FurtherRounds);
         return trial.Best;
     }
 
-    /// <summary>One form with everything that a run needs; made and run once, so that timings find its code compiled.</summary>
-    private sealed class Trial
+    /// <summary>One form with everything that a run needs.</summary>
+    private sealed unsafe class Trial : IDisposable
     {
         private readonly QConvolution _convolution;
-        private readonly byte[] _x, _y, _scratch, _flush = new byte[FlushBytes];
+        private readonly int _xBytes, _yBytes, _scratchBytes;
+        private readonly byte* _room;
+        private readonly byte[] _flush;
         private byte _round;
 
         public Trial(ConvShape shape, QConvMethod method)
         {
             _convolution = QConvolution.Create(shape, QConvWeights.Ones(shape, method), 0, QEpilogue.ToUInt8(shape.OutChannels, [], [1e-3f], 0));
-            _x = new byte[shape.Batch * shape.InputPixels * shape.InChannels];
-            _y = new byte[shape.Batch * shape.OutputPixels * shape.OutChannels];
-            _scratch = new byte[_convolution.ScratchBytes(1)];
-            _flush.AsSpan().Fill(1);
-            _convolution.Run(_x, default, _y, _scratch, Parallelism.None);
+            _xBytes = shape.Batch * shape.InputPixels * shape.InChannels;
+            _yBytes = shape.Batch * shape.OutputPixels * shape.OutChannels;
+            _scratchBytes = _convolution.ScratchBytes(1);
+            if (!Flush.TryGetTarget(out byte[]? flush) || flush.Length == 0)
+            {
+                flush = new byte[FlushBytes];
+                fixed (byte* bytes = flush) NativeMemory.Fill(bytes, FlushBytes, 1);
+                Flush.SetTarget(flush);
+            }
+            _flush = flush;
+            _room = (byte*)NativeMemory.AlignedAlloc((nuint)_xBytes + (nuint)_yBytes + (nuint)_scratchBytes + AlignedBuffer.Slack, AlignedBuffer.Alignment);
         }
 
         /// <summary>Least time of a run, seconds.</summary>
@@ -157,10 +193,23 @@ internal static class QConvTuning
         public void Run()
         {
             if (_flush.AsSpan().IndexOf((byte)0) >= 0) throw new InvalidOperationException("the flush buffer was overwritten");
-            _x.AsSpan().Fill(_round++);   // the layer before has just written its output
+            Span<byte> x = new(_room, _xBytes), y = new(_room + _xBytes, _yBytes), scratch = new(_room + _xBytes + _yBytes, _scratchBytes);
+            NativeMemory.Fill(_room, (nuint)_xBytes, _round++);   // the layer before has just written its output
+            TimeSpan processor = ProcessorTime();
             long start = Stopwatch.GetTimestamp();
-            _convolution.Run(_x, default, _y, _scratch, Parallelism.None);
-            Best = Math.Min(Best, Stopwatch.GetElapsedTime(start).TotalSeconds);
+            _convolution.Run(x, default, y, scratch, Parallelism.None);
+            // Time on the clock counts other programs that had this CPU, the process's own counts other threads: neither is too short.
+            double elapsed = Stopwatch.GetElapsedTime(start).TotalSeconds, used = (ProcessorTime() - processor).TotalSeconds;
+            Best = Math.Min(Best, used > 0 ? Math.Min(elapsed, used) : elapsed);
         }
+
+        public void Dispose()
+        {
+            NativeMemory.AlignedFree(_room);
+            _convolution.Weights.Free();
+        }
+
+        private static TimeSpan ProcessorTime() =>
+            OperatingSystem.IsLinux() || OperatingSystem.IsMacOS() ? Environment.CpuUsage.TotalTime : TimeSpan.Zero;   // elsewhere it counts in ticks of milliseconds
     }
 }

@@ -123,6 +123,13 @@ internal sealed unsafe class QConvWeights
 
     internal (int D, int H, int W) Kernel { get; }
 
+    /// <summary>Frees weights that nobody will multiply with.</summary>
+    internal void Free()
+    {
+        foreach (QGemmWeights group in Groups) group.Free();
+        Winograd?.Free();
+    }
+
     /// <summary>Whether a convolution of this shape can use these weights.</summary>
     public bool Fits(ConvShape shape) =>
         shape.InChannels == InChannels && shape.OutChannels == OutChannels && Kernel == (shape.D.Kernel, shape.H.Kernel, shape.W.Kernel)
@@ -177,7 +184,11 @@ internal sealed unsafe class QConvWeights
             bool isLast = i + 1 == choice.Candidates.Count;
             if (weights is not null && method.Kernel?.Packing == QGemmPacking.Pairs)
             {
-                if (!isLast && !QGemmWeights.IsFaster(weights.Groups, choice.Candidates[i + 1].Kernel!, out refused)) weights = null;
+                if (!isLast && !QGemmWeights.IsFaster(weights.Groups, choice.Candidates[i + 1].Kernel!, out refused))
+                {
+                    weights.Free();
+                    weights = null;
+                }
                 else refused = weights.Groups[0].Reason;
             }
             if (refused.Length > 0) notes = notes.Length == 0 ? refused : notes + "; " + refused;
@@ -235,6 +246,8 @@ internal sealed unsafe class QConvWeights
         if (method.IsWinograd)
             return new(method, shape, [], null, QWinogradWeights.Ones(method.Kernel!, shape, method.Form == QConvForm.Winograd4 ? QWinograd4.Input : QWinograd2.Input));
         (int sections, int length) = Sections(shape, method);
-        return new(method, shape, [.. Enumerable.Range(0, shape.Groups).Select(_ => QGemmWeights.Ones(method.Kernel!, shape.GroupOutChannels, sections, length))]);
+        var groups = new QGemmWeights[shape.Groups];
+        for (int g = 0; g < groups.Length; g++) groups[g] = QGemmWeights.Ones(method.Kernel!, shape.GroupOutChannels, sections, length);
+        return new(method, shape, groups);
     }
 }

@@ -238,7 +238,7 @@ internal sealed unsafe class QConvolution
 
         public static int Rows(int lineBytes) => Math.Max(1, SmallestPieceBytes / Math.Max(1, lineBytes));
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Optimized)]
         public readonly void Run(int piece, int worker)
         {
             ConvShape shape = Owner.Shape;
@@ -284,7 +284,7 @@ internal sealed unsafe class QConvolution
         public int ScratchRows;
         public long WorkerBytes;
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Optimized)]
         public readonly void Run(int piece, int worker)
         {
             int group = piece / Blocking.Pieces;
@@ -299,7 +299,7 @@ internal sealed unsafe class QConvolution
             Owner.Panels(group, Sum, Y).Run(firstRow, rows, firstPanel, lastPanel, scratch);
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Optimized)]
         private readonly void FindCorners(int group, int firstRow, int rows, QGemmWeights w, byte** table)
         {
             ConvShape shape = Owner.Shape;
@@ -327,7 +327,7 @@ internal sealed unsafe class QConvolution
             }
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Optimized)]
         private readonly void FindTaps(int group, int firstRow, int rows, QGemmWeights w, byte** table)
         {
             ConvShape shape = Owner.Shape;

@@ -160,8 +160,8 @@ internal static unsafe class QDepthwiseKernels
         //  types-dw channels x taps-isa          requires                                     block group weight  throughput
         new("u8s8s32-dw64x4-avx512vnni", CpuFeatures.Avx512Vnni, 64, 4, 1, 80f, QEpilogueKernel.BesideEmittedCode, QDepthwiseAvx512VnniEmitter.EmitAll),
         new("u8s8s32-dw64x2-avx512", CpuFeatures.Avx512, 64, 2, 2, 50f, QEpilogueKernel.Isa512, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise512.Run]),
-        new("u8s8s32-dw32x4-avxvnni", CpuFeatures.Avx2 | CpuFeatures.AvxVnni, 32, 4, 1, 45f, QEpilogueKernel.Isa256, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise256<QuadStep256>.Run]),
-        new("u8s8s32-dw32x2-avx2", CpuFeatures.Avx2, 32, 2, 2, 30f, QEpilogueKernel.Isa256, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise256<PairStep256>.Run]),
+        new("u8s8s32-dw32x4-avxvnni", CpuFeatures.Avx2 | CpuFeatures.AvxVnni, 32, 4, 1, 45f, QEpilogueKernel.Isa256, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise256<QuadStep256>.RunAtRunTime]),
+        new("u8s8s32-dw32x2-avx2", CpuFeatures.Avx2, 32, 2, 2, 30f, QEpilogueKernel.Isa256, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise256<PairStep256>.RunPrecompiled]),
         new("u8s8s32-dw16x2-sse41", CpuFeatures.Vector128 | CpuFeatures.Sse41, 16, 2, 2, 15f, QEpilogueKernel.Isa128, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise128<SseDot128>.Run]),
         new("u8s8s32-dw16x2-vector128", CpuFeatures.Vector128, 16, 2, 2, 8f, QEpilogueKernel.Isa128, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise128<PortableDot128>.Run]),
         new("u8s8s32-dw1x1-scalar", CpuFeatures.None, 1, 1, 4, 1f, QEpilogueKernel.Scalar, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwiseScalar.Run]),
@@ -237,7 +237,7 @@ internal sealed unsafe class QDepthwiseWeights
         SlidingColumns = Kernel.Slides && shape.D.Kernel == 1 && shape.H.Kernel == 3 && shape.W.Kernel == 3;
         SlotTaps = SlidingColumns
             ? [0, 3, 6, Unused, 1, 4, 7, Unused, 2, 5, 8, Unused]
-            : Enumerable.Range(0, (taps + group - 1) / group * group).Select(slot => slot < taps ? slot : Unused).ToArray();
+            : TapsInOrder(taps, (taps + group - 1) / group * group);
         Groups = SlotTaps.Length / group;
         Fold = FoldOf(Kernel, shape);
         Starts = new int[(channels + block - 1) / block];
@@ -259,6 +259,13 @@ internal sealed unsafe class QDepthwiseWeights
                 }
             }
         }
+    }
+
+    private static int[] TapsInOrder(int taps, int slots)
+    {
+        var order = new int[slots];
+        for (int slot = 0; slot < slots; slot++) order[slot] = slot < taps ? slot : Unused;
+        return order;
     }
 
     /// <summary>

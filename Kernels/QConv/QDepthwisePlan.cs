@@ -118,7 +118,7 @@ internal sealed unsafe class QDepthwisePlan
         public int RowsPerPiece;
         public int RowPieces;
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Optimized)]
         public readonly void Run(int piece, int worker)
         {
             QDepthwiseWeights weights = Plan._weights;
@@ -167,7 +167,7 @@ internal sealed unsafe class QDepthwisePlan
         }
 
         /// <summary>One input row of a stretch with zero points where its windows stick out.</summary>
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Optimized)]
         private readonly void CopyLine(byte* from, byte* to, int firstColumn, int columns)
         {
             ConvShape shape = Plan._owner.Shape;
@@ -183,7 +183,7 @@ internal sealed unsafe class QDepthwisePlan
         }
 
         /// <summary>Copies bytes, each as often as its channel has filters.</summary>
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Optimized)]
         private readonly void Repeat(byte* from, byte* to, int count)
         {
             int repeat = Plan._repeat;
@@ -203,7 +203,7 @@ internal sealed unsafe class QDepthwisePlan
                 for (int part = 0; part < repeat; part++) *to++ = from[i];
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Optimized)]
         private readonly void RunPixels(byte** taps, byte** blockTaps, int* sums, nint firstPixel, int pixels)
         {
             QDepthwiseWeights weights = Plan._weights;

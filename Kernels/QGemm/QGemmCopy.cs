@@ -7,7 +7,7 @@ namespace Octet.Kernels.QGemm;
 internal static unsafe class QGemmCopy
 {
     /// <summary><c>to[k] = from[k] xor flip</c> as a byte or widened to a word, zero from <paramref name="length"/> to <paramref name="padded"/>.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Optimized)]
     public static void Row(byte* from, byte* to, int length, int padded, byte flip, QGemmPacking packing)
     {
         int k = 0;

@@ -149,7 +149,7 @@ internal static unsafe class QGemmDriver
         public int ScratchRows;
         public int ScratchCopies;
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Optimized)]
         public void Run(int piece, int worker)
         {
             QGemmWeights w = Panels.Weights;
@@ -195,7 +195,7 @@ internal static unsafe class QGemmDriver
         }
 
         /// <summary>Rows as a dense part and listed groups, or as two dense parts where these would be too many.</summary>
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Optimized)]
         private readonly void TakeApart(int firstRow, int rows, QGemmWeights w, ref QGemmScratch scratch)
         {
             int mr = w.Kernel.Mr, tiles = (rows + mr - 1) / mr;

@@ -15,7 +15,7 @@ internal static unsafe class QGemmKernels
         new("u8s8s32-12x32x4-avx512vnni", CpuFeatures.Avx512Vnni, 12, 32, QGemmPacking.Bytes, 360f, QEpilogueKernel.BesideEmittedCode, windows => QGemmAvx512VnniEmitter.EmitAll(12, 2, windows)),
         new("u8s8s32-6x64x4-avx512vnni", CpuFeatures.Avx512Vnni, 6, 64, QGemmPacking.Bytes, 350f, QEpilogueKernel.BesideEmittedCode, windows => QGemmAvx512VnniEmitter.EmitAll(6, 4, windows)),
         new("u8s8s32-12x16x4-avx512vnni", CpuFeatures.Avx512Vnni, 12, 16, QGemmPacking.Bytes, 300f, QEpilogueKernel.BesideEmittedCode, windows => QGemmAvx512VnniEmitter.EmitAll(12, 1, windows)),
-        new("u8s8s32-6x16x4-avxvnni", CpuFeatures.Avx2 | CpuFeatures.AvxVnni, 6, 16, QGemmPacking.Bytes, 180f, QEpilogueKernel.Isa256, () => QGemmTile256<VnniDot256>.All()) { Finishes = true, HasNarrow = true },
+        new("u8s8s32-6x16x4-avxvnni", CpuFeatures.Avx2 | CpuFeatures.AvxVnni, 6, 16, QGemmPacking.Bytes, 180f, QEpilogueKernel.Isa256, () => QGemmTile256<VnniDot256>.AllAtRunTime()) { Finishes = true, HasNarrow = true },
         new("u8s8s32-8x32x2-avx512", CpuFeatures.Avx512, 8, 32, QGemmPacking.Words, 100f, QEpilogueKernel.Isa512, () => QGemmTile512.All()),
         new("u8s8s32-3x16x4-avx2", CpuFeatures.Avx2, 3, 16, QGemmPacking.Pairs, 116f, QEpilogueKernel.Isa256, () => QGemmPairTile256.All()) { PairThroughput = 95f, UnprovedThroughput = 62f, Finishes = true, HasNarrow = true },
         new("u8s8s32-6x16x2-avx2", CpuFeatures.Avx2, 6, 16, QGemmPacking.Words, 80f, QEpilogueKernel.Isa256, () => QGemmTile256<WordDot256>.All()) { Finishes = true, HasNarrow = true },

@@ -161,7 +161,7 @@ internal unsafe struct QGemmPanels
     }
 
     /// <summary>Computes rows <paramref name="firstRow"/> … of panels <paramref name="firstPanel"/> …, whose addresses are in <c>scratch.Rows</c>, tile after tile.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Optimized)]
     public readonly void Run(int firstRow, int rows, int firstPanel, int lastPanel, in QGemmScratch scratch)
     {
         QGemmWeights w = Weights;
@@ -255,7 +255,7 @@ internal unsafe struct QGemmPanels
     }
 
     /// <summary><c>init[n] = bias[n] − za·Σₖ(b[k,n] − zb[n])</c>, modulo 2³².</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Optimized)]
     private readonly void Start(int column, int za, int* init)
     {
         int* bias = Epilogue.BiasPointer + Channel + column, sums = Weights.ColumnSums + column;
@@ -287,7 +287,7 @@ internal unsafe struct QGemmPanels
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Optimized)]
     private static int Total(byte* a, int length)
     {
         const int most = 128;   // 128 · 2 · 255 fits 16 bits
@@ -306,7 +306,7 @@ internal unsafe struct QGemmPanels
         return sum;
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Optimized)]
     private static int Total(short* a, int length)
     {
         int at = 0;
@@ -322,7 +322,7 @@ internal unsafe struct QGemmPanels
     }
 
     /// <summary><c>c[r,n] −= zb[n]·Σₖ a[r,k]</c>, modulo 2³².</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Optimized)]
     private readonly void SubtractRowTerm(int* c, int* rowSums, int rows, int column)
     {
         int* zeroPoints = Weights.ZeroPoints + column;

@@ -1,4 +1,8 @@
 using System.Globalization;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using Octet.Kernels.Cpu;
 using Octet.Kernels.Memory;
 
@@ -19,9 +23,11 @@ internal sealed unsafe class QGemmWeights
 {
     private readonly AlignedBuffer _columnSums;
     private readonly AlignedBuffer? _zeroPoints;
-    private AlignedBuffer _packed;
-    private AlignedBuffer? _plan;          // [panel][section][fours, pairs, words, offsets…]
-    private AlignedBuffer? _places;        // [panel][group]
+    private static readonly NativeBuffer Nothing = new(0);
+
+    private NativeBuffer _packed;          // nothing before Prove
+    private NativeBuffer? _plan;           // [panel][section][fours, pairs, words, offsets…]
+    private NativeBuffer? _places;         // [panel][group]
     private int[]? _panelOffsets;
     private readonly int _panelBytes;
 
@@ -34,7 +40,7 @@ internal sealed unsafe class QGemmWeights
         Groups = (sectionLength + kernel.Kr - 1) / kernel.Kr;
         Panels = (columns + kernel.Nr - 1) / kernel.Nr;
         _panelBytes = checked((int)((long)sections * Groups * kernel.Nr * 4));
-        _packed = new AlignedBuffer((long)Panels * _panelBytes);
+        _packed = kernel.Packing == QGemmPacking.Pairs ? Nothing : new NativeBuffer((long)Panels * _panelBytes);
         _columnSums = new AlignedBuffer((long)Panels * kernel.Nr * sizeof(int));
         kernel.Prepare();
     }
@@ -145,7 +151,7 @@ internal sealed unsafe class QGemmWeights
         if (b.Length < (long)k * n) throw new ArgumentException($"B has {b.Length} elements, needs {(long)k * n}", nameof(b));
         if (zeroPoints.Length > 1 && zeroPoints.Length != n) throw new ArgumentException($"{zeroPoints.Length} zero points for {n} columns; there are none, 1 or one per column", nameof(zeroPoints));
         // Words have room for unsigned bytes and for the difference from a zero point, so that no row sums of A are needed.
-        bool inWords = Kernel.Packing == QGemmPacking.Words && !zeroPoints.ContainsAnyExceptInRange(-LargestWordZeroPoint, LargestWordZeroPoint);
+        bool inWords = Kernel.Packing == QGemmPacking.Words && FitWords(zeroPoints);
         byte flip = signed || inWords ? (byte)0 : (byte)0x80;
         int nr = Kernel.Nr;
         fixed (byte* source = b)
@@ -185,6 +191,15 @@ internal sealed unsafe class QGemmWeights
 
     /// <summary>Zero points up to this size leave differences small enough for words: 255·(255 + 1024)·2 is below 2³¹.</summary>
     private const int LargestWordZeroPoint = 1024;
+
+    private static bool FitWords(ReadOnlySpan<int> zeroPoints)
+    {
+        foreach (int zeroPoint in zeroPoints)
+        {
+            if (zeroPoint is < -LargestWordZeroPoint or > LargestWordZeroPoint) return false;
+        }
+        return true;
+    }
 
     /// <summary>One panel of a B whose columns are contiguous: <c>from[n·K + k]</c>.</summary>
     private void FillColumns(byte* from, byte* packed, int* sums, int count, byte flip)
@@ -315,10 +330,21 @@ internal sealed unsafe class QGemmWeights
         {
             QGemmWeights proved = Pack(source, flip, n, columnStride, sections: 1, sectionLength: k, offsets, zeroPoints, ifProved, largestActivation, mayTakeApart: true);
             if (IsFaster([proved], kernel, out refused)) return proved;
+            proved.Free();
         }
         QGemmWeights weights = Pack(source, flip, n, columnStride, sections: 1, sectionLength: k, offsets, zeroPoints, kernel, largestActivation, mayTakeApart: true, width);
         weights.Reason = refused;
         return weights;
+    }
+
+    /// <summary>Frees weights that nobody will multiply with.</summary>
+    internal void Free()
+    {
+        if (_packed != Nothing) _packed.Dispose();
+        _packed = Nothing;
+        _plan?.Dispose();
+        _places?.Dispose();
+        _plan = _places = null;
     }
 
     /// <summary>Whether no zero point is other than 0.</summary>
@@ -328,8 +354,12 @@ internal sealed unsafe class QGemmWeights
     internal static QGemmWeights Ones(QGemmKernel kernel, int columns, int sections, int sectionLength)
     {
         var weights = new QGemmWeights(kernel, columns, sections, sectionLength);
-        weights._packed.Memory.Span.Fill(1);
-        if (kernel.Packing == QGemmPacking.Pairs) weights.Prove();
+        long bytes = (long)weights.Panels * weights._panelBytes;
+        bool pairs = kernel.Packing == QGemmPacking.Pairs;
+        using NativeScratch room = pairs ? new NativeScratch(bytes) : default;
+        byte* start = pairs ? room.Pointer : weights._packed.Pointer;
+        NativeMemory.Fill(start, (nuint)bytes, 1);
+        if (pairs) weights.Prove((sbyte*)start);
         return weights;
     }
 
@@ -341,7 +371,9 @@ internal sealed unsafe class QGemmWeights
         QGemmProof proof = proved.Proof;
         for (int i = 1; i < groups.Length; i++) proof += groups[i].Proof;
         string share = string.Create(CultureInfo.InvariantCulture, $"{100 * proof.Share:F0} % of {proof.Groups} groups of weights cannot saturate 16 bits with activations up to {proof.LargestActivation}");
-        if (groups.Average(g => g.ExpectedSpeed) > QGemmKernels.Speed(kernel, n, k))
+        double speed = 0;
+        foreach (QGemmWeights group in groups) speed += group.ExpectedSpeed / groups.Length;
+        if (speed > QGemmKernels.Speed(kernel, n, k))
         {
             proved.Reason = (proved.TakesApart ? $"activations are split at {proved.Width} of {proved.LargestActivation}, so that " : "") + share + (proof.Words > 0 ? ": those as bytes, the rest as words" : ": all as bytes") +
                 string.Create(CultureInfo.InvariantCulture, $", {100 * proof.FoursShare:F0} % by fours");
@@ -372,19 +404,49 @@ internal sealed unsafe class QGemmWeights
             throw new ArgumentOutOfRangeException(nameof(largestActivation), $"largest activation {largestActivation} is outside [0, 255]");
         var weights = new QGemmWeights(kernel, columns, sections, sectionLength, zeroPoints, flip == 0 ? 0 : -128) { LargestActivation = largestActivation };
         int nr = kernel.Nr, kr = kernel.Kr;
+        uint flips = flip * 0x01010101u;
+        bool pairs = kernel.Packing == QGemmPacking.Pairs;
+        long bytes = (long)weights.Panels * weights._panelBytes;
+        using NativeScratch room = pairs ? new NativeScratch(bytes) : default;
+        byte* start = pairs ? room.Pointer : weights._packed.Pointer;
+        bool isConsecutive = kr == 4 && Avx2.IsSupported && AreConsecutive(offsets, sectionLength);
+        if (pairs && (columns % nr != 0 || sectionLength % kr != 0)) NativeMemory.Clear(start, (nuint)bytes);
         for (int panel = 0; panel < weights.Panels; panel++)
         {
             int first = panel * nr, count = Math.Min(nr, columns - first);
-            byte* packed = weights.Panel(panel);
             int* sums = weights.ColumnSums + first;
-            for (int section = 0; section < sections; section++)
+            byte* panelStart = start + (nint)panel * weights._panelBytes;
+            int done = isConsecutive && count % 8 == 0 ? sectionLength / Consecutive256 * (Consecutive256 / 4) : 0;
+            for (int section = 0; section < sections && done > 0; section++)
             {
-                for (int group = 0; group < weights.Groups; group++, packed += nr * 4)
+                byte* packed = panelStart + (nint)section * weights.Groups * nr * 4;
+                PackConsecutive256(source + offsets[section * sectionLength] + (long)first * columnStride, columnStride, packed, nr, count, done / 8, flips, sums);
+            }
+            // Sections inside of groups: the taps of a window are neighbours in the source.
+            for (int group = done; group < weights.Groups; group++)
+            {
+                for (int section = 0; section < sections; section++)
                 {
+                    byte* packed = panelStart + ((nint)section * weights.Groups + group) * nr * 4;
                     int depth = Math.Min(kr, sectionLength - group * kr);
+                    ReadOnlySpan<int> places = offsets.Slice(section * sectionLength + group * kr, depth);
+                    if (depth == 4)
+                    {
+                        // All four of a column at once; where they are neighbours, as in a matrix whose columns are contiguous, by one load.
+                        byte* from = source + places[0] + (long)first * columnStride;
+                        int second = places[1] - places[0], third = places[2] - places[0], fourth = places[3] - places[0];
+                        bool neighbours = second == 1 && third == 2 && fourth == 3 && BitConverter.IsLittleEndian;
+                        for (int n = 0; n < count; n++, from += columnStride)
+                        {
+                            uint four = (neighbours ? *(uint*)from : (uint)from[0] | (uint)from[second] << 8 | (uint)from[third] << 16 | (uint)from[fourth] << 24) ^ flips;
+                            sums[n] += (sbyte)four + (sbyte)(four >> 8) + (sbyte)(four >> 16) + (sbyte)(four >> 24);
+                            ((uint*)packed)[n] = four;
+                        }
+                        continue;
+                    }
                     for (int k = 0; k < depth; k++)
                     {
-                        byte* at = source + offsets[section * sectionLength + group * kr + k] + (long)first * columnStride;
+                        byte* at = source + places[k] + (long)first * columnStride;
                         for (int n = 0; n < count; n++, at += columnStride)
                         {
                             sbyte value = (sbyte)(*at ^ flip);
@@ -398,12 +460,74 @@ internal sealed unsafe class QGemmWeights
             if (weights.ZeroPoints is not null)
                 for (int n = 0; n < count; n++) sums[n] = unchecked(sums[n] - weights.Depth * weights.ZeroPoints[first + n]);
         }
-        if (kernel.Packing == QGemmPacking.Pairs)
+        if (pairs)
         {
-            if (mayTakeApart && !weights.HasZeroPoints) weights.Width = width == 0 ? weights.FastestWidth() : width;
-            weights.Prove();
+            if (mayTakeApart && !weights.HasZeroPoints) weights.Width = width == 0 ? weights.FastestWidth((sbyte*)start) : width;
+            weights.Prove((sbyte*)start);
         }
         return weights;
+    }
+
+    /// <summary>Depth that <see cref="PackConsecutive256"/> packs at a time.</summary>
+    private const int Consecutive256 = 32;
+
+    /// <summary>Whether every section has neighbours for its depths, and enough of them.</summary>
+    private static bool AreConsecutive(ReadOnlySpan<int> offsets, int sectionLength)
+    {
+        if (sectionLength < Consecutive256) return false;
+        for (int i = 0; i < offsets.Length; i++)
+            if (offsets[i] != offsets[i - i % sectionLength] + i % sectionLength) return false;
+        return true;
+    }
+
+    /// <summary>Packs columns whose weights are neighbours, eight columns and eight groups at a time: a transposition of 32-bit numbers.</summary>
+    /// <param name="from">The first weight of the first column.</param>
+    /// <param name="columnStride">Bytes from one column to the next.</param>
+    /// <param name="to">The first group.</param>
+    /// <param name="nr">Columns of a panel.</param>
+    /// <param name="count">Columns, a multiple of 8.</param>
+    /// <param name="blocks">Eighths of the groups.</param>
+    /// <param name="flips">What all weights are combined with.</param>
+    /// <param name="sums">The sum of each column is added here.</param>
+    private static void PackConsecutive256(byte* from, long columnStride, byte* to, int nr, int count, int blocks, uint flips, int* sums)
+    {
+        Vector256<byte> flip = Vector256.Create(flips).AsByte(), ones = Vector256<byte>.One;
+        Vector256<short> wideOnes = Vector256<short>.One;
+        for (int n = 0; n < count; n += 8, from += 8 * columnStride)
+        {
+            Vector256<int> sum = Vector256.Load(sums + n);
+            byte* column = from, packed = to + n * 4;
+            for (int block = 0; block < blocks; block++, column += Consecutive256, packed += 8L * nr * 4)
+            {
+                Vector256<int> c0 = Load(column), c1 = Load(column + columnStride), c2 = Load(column + 2 * columnStride), c3 = Load(column + 3 * columnStride);
+                Vector256<int> c4 = Load(column + 4 * columnStride), c5 = Load(column + 5 * columnStride), c6 = Load(column + 6 * columnStride), c7 = Load(column + 7 * columnStride);
+                Vector256<long> a0 = Avx2.UnpackLow(c0, c1).AsInt64(), a1 = Avx2.UnpackHigh(c0, c1).AsInt64(), a2 = Avx2.UnpackLow(c2, c3).AsInt64(), a3 = Avx2.UnpackHigh(c2, c3).AsInt64();
+                Vector256<long> a4 = Avx2.UnpackLow(c4, c5).AsInt64(), a5 = Avx2.UnpackHigh(c4, c5).AsInt64(), a6 = Avx2.UnpackLow(c6, c7).AsInt64(), a7 = Avx2.UnpackHigh(c6, c7).AsInt64();
+                // Groups 0 and 4, 1 and 5, …: of columns 0–3, then of columns 4–7.
+                Four(Avx2.UnpackLow(a0, a2), Avx2.UnpackLow(a4, a6), 0);
+                Four(Avx2.UnpackHigh(a0, a2), Avx2.UnpackHigh(a4, a6), 1);
+                Four(Avx2.UnpackLow(a1, a3), Avx2.UnpackLow(a5, a7), 2);
+                Four(Avx2.UnpackHigh(a1, a3), Avx2.UnpackHigh(a5, a7), 3);
+            }
+            sum.Store(sums + n);
+
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            void Four(Vector256<long> left, Vector256<long> right, int group)
+            {
+                Put(Avx2.Permute2x128(left, right, 0x20).AsSByte(), group);
+                Put(Avx2.Permute2x128(left, right, 0x31).AsSByte(), group + 4);
+            }
+
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            void Put(Vector256<sbyte> group, int index)
+            {
+                sum += Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(ones, group), wideOnes);
+                group.Store((sbyte*)packed + (long)index * nr * 4);
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        Vector256<int> Load(byte* at) => (Vector256.Load(at) ^ flip).AsInt32();
     }
 
     /// <summary>Widths of the dense part that are considered, besides all.</summary>
@@ -440,10 +564,11 @@ internal sealed unsafe class QGemmWeights
     }
 
     /// <summary>The width with which sampled groups, and those that are expected outside, take least time.</summary>
-    private int FastestWidth()
+    /// <param name="groups">The groups before <see cref="Prove"/> reorders them: 4 bytes per column.</param>
+    private int FastestWidth(sbyte* groups)
     {
         if (LargestActivation <= X86.QGemmWindow256.SmallestWidth || Columns < FewestColumnsApart || Depth < SmallestDepthApart) return byte.MaxValue;
-        int nr = Kernel.Nr, groupBytes = nr * 4, total = Panels * Sections * Groups, step = 1 + (total - 1) / GroupsSampled;
+        int groupBytes = Kernel.Nr * 4, total = Panels * Sections * Groups, step = 1 + (total - 1) / GroupsSampled;
         double best = double.PositiveInfinity;
         int fastest = byte.MaxValue;
         foreach (int width in Widths)
@@ -452,9 +577,9 @@ internal sealed unsafe class QGemmWeights
             double cost = 0;
             for (int group = 0; group < total; group += step)
             {
-                sbyte* at = (sbyte*)_packed.Pointer + (nint)group * groupBytes, other = group + 1 < total ? at + groupBytes : at;
-                cost += QGemmProof.AreSafe(at, other, nr, width) ? 1
-                    : QGemmProof.IsSafe(at, nr, width) ? Kernel.Throughput / Kernel.PairThroughput
+                ReadOnlySpan<sbyte> one = new(groups + (nint)group * groupBytes, groupBytes), other = new(groups + (nint)Math.Min(group + 1, total - 1) * groupBytes, groupBytes);
+                cost += QGemmProof.AreSafe(one, other, width) ? 1
+                    : QGemmProof.IsSafe(one, width) ? Kernel.Throughput / Kernel.PairThroughput
                     : Kernel.Throughput / Kernel.UnprovedThroughput;
             }
             cost /= (total + step - 1) / step;
@@ -468,18 +593,21 @@ internal sealed unsafe class QGemmWeights
     private const int PartnersTried = 12;
 
     /// <summary>Reorders groups packed as bytes into fours, pairs and words.</summary>
-    private void Prove()
+    /// <param name="source">The groups, which all have to be there: 4 bytes per column.</param>
+    private void Prove(sbyte* source)
     {
         int largest = Math.Min(Width, LargestActivation);
         int nr = Kernel.Nr, groupBytes = nr * 4, planLength = PlanLength;
         int total = Panels * Sections * Groups, fours = 0, pairs = 0;
-        var partners = new int[total];   // of groups in fours; itself: a pair; −1: words
-        sbyte* source = (sbyte*)_packed.Pointer;
+        using NativeScratch partnersRoom = new((long)total * sizeof(int)), sumsRoom = new((long)Groups * groupBytes * sizeof(short));
+        int* partners = (int*)partnersRoom.Pointer;   // of groups in fours; itself: a pair; −1: words
+        short* sums = (short*)sumsRoom.Pointer;       // of the groups of a section
+        var proof = new QGemmProof.Limits(largest);
         for (int first = 0; first < total; first += Groups)
         {
             for (int group = first; group < first + Groups; group++)
             {
-                bool safe = QGemmProof.IsSafe(source + (nint)group * groupBytes, nr, largest);
+                bool safe = proof.IsSafe(source + (nint)group * groupBytes, groupBytes, sums + (nint)(group - first) * groupBytes);
                 partners[group] = safe ? group : -1;
                 if (safe) pairs++;
             }
@@ -490,7 +618,7 @@ internal sealed unsafe class QGemmWeights
                 {
                     if (partners[other] != other) continue;
                     tried++;
-                    if (!QGemmProof.AreSafe(source + (nint)group * groupBytes, source + (nint)other * groupBytes, nr, largest)) continue;
+                    if (!proof.AreSafe(sums + (nint)(group - first) * groupBytes, sums + (nint)(other - first) * groupBytes, groupBytes)) continue;
                     (partners[group], partners[other]) = (other, group);
                     fours += 2;
                     pairs -= 2;
@@ -500,15 +628,17 @@ internal sealed unsafe class QGemmWeights
         }
         Proof = new QGemmProof(total, fours, pairs, largest);
         bool lists = TakesApart;
-        var packed = new AlignedBuffer((long)(fours + pairs) * groupBytes + Proof.Words * (lists ? 3L : 2L) * groupBytes);
-        if (lists) _places = new AlignedBuffer((long)Panels * Groups * sizeof(int));
-        _plan = new AlignedBuffer((long)Panels * Sections * planLength * sizeof(int));
+        var packed = new NativeBuffer((long)(fours + pairs) * groupBytes + Proof.Words * (lists ? 3L : 2L) * groupBytes);
+        if (lists) _places = new NativeBuffer((long)Panels * Groups * sizeof(int));
+        _plan = new NativeBuffer((long)Panels * Sections * planLength * sizeof(int));
         _panelOffsets = new int[Panels];
-        byte* to = packed.Pointer;
+        byte* origin = packed.Pointer, to = origin;
         int* plan = (int*)_plan.Pointer;
         for (int panel = 0; panel < Panels; panel++)
         {
-            _panelOffsets[panel] = checked((int)(to - packed.Pointer));
+            int start = checked((int)(to - origin));
+            int* places = lists ? Places(panel) : null;
+            _panelOffsets[panel] = start;
             for (int section = 0; section < Sections; section++, plan += planLength)
             {
                 int first = (panel * Sections + section) * Groups;
@@ -518,14 +648,19 @@ internal sealed unsafe class QGemmWeights
                     int partner = partners[first + group] - first;
                     if (partner <= group) continue;
                     plan[0]++;
-                    Copy(group);
-                    Copy(partner);
+                    *offset++ = group * 4;
+                    *offset++ = partner * 4;
+                    if (places != null) (places[group], places[partner]) = ((int)(to - origin) - start, (int)(to - origin) - start + groupBytes);
+                    to = Copy(source + (nint)(first + group) * groupBytes, to, groupBytes);
+                    to = Copy(source + (nint)(first + partner) * groupBytes, to, groupBytes);
                 }
                 for (int group = 0; group < Groups; group++)
                 {
                     if (partners[first + group] != first + group) continue;
                     plan[1]++;
-                    Copy(group);
+                    *offset++ = group * 4;
+                    if (places != null) places[group] = (int)(to - origin) - start;
+                    to = Copy(source + (nint)(first + group) * groupBytes, to, groupBytes);
                 }
                 for (int group = 0; group < Groups; group++)
                 {
@@ -533,31 +668,29 @@ internal sealed unsafe class QGemmWeights
                     plan[2]++;
                     *offset++ = group * 4;
                     sbyte* from = source + (nint)(first + group) * groupBytes;
-                    for (int n = 0; n < nr; n++)
+                    for (int i = 0; i < groupBytes; i += Vector128<byte>.Count)
                     {
-                        for (int k = 0; k < 4; k++) ((short*)to)[(k % 2 * nr + n) * 2 + k / 2] = from[n * 4 + k];
+                        Vector128<short> two = Vector128.Load(from + i).AsInt16();
+                        (two << 8 >> 8).Store((short*)(to + i));
+                        (two >> 8).Store((short*)(to + groupBytes + i));
                     }
                     to += 2 * groupBytes;
                 }
                 for (int group = 0; lists && group < Groups; group++)
                 {
-                    if (partners[first + group] < 0) CopyBytes(group);
-                }
-
-                void Copy(int group)
-                {
-                    *offset++ = group * 4;
-                    CopyBytes(group);
-                }
-
-                void CopyBytes(int group)
-                {
-                    if (lists) Places(panel)[group] = (int)(to - packed.Pointer) - _panelOffsets[panel];
-                    Buffer.MemoryCopy(source + (nint)(first + group) * groupBytes, to, groupBytes, groupBytes);
-                    to += groupBytes;
+                    if (partners[first + group] >= 0) continue;
+                    places[group] = (int)(to - origin) - start;
+                    to = Copy(source + (nint)(first + group) * groupBytes, to, groupBytes);
                 }
             }
         }
         _packed = packed;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static byte* Copy(sbyte* from, byte* to, int length)
+    {
+        for (int i = 0; i < length; i += Vector128<byte>.Count) Vector128.Load(from + i).Store((sbyte*)to + i);
+        return to + length;
     }
 }

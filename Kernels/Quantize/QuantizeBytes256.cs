@@ -15,29 +15,40 @@ namespace Octet.Kernels.Quantize;
 ///   VPACKUSWB or VPACKSSWB       saturated to the byte
 /// </code>
 /// </remarks>
-internal static unsafe class QuantizeBytes256<TType, T> where TType : struct, IQuantizedType<T> where T : unmanaged
+internal static unsafe class QuantizeBytes256
 {
-    private const int Lanes = 8;
+    private const int Lanes = 8, Block = 4 * Lanes;
 
-    /// <summary>Whether the type is a whole byte.</summary>
-    public static bool Fits => (TType.Min == byte.MinValue && TType.Max == byte.MaxValue) || (TType.Min == sbyte.MinValue && TType.Max == sbyte.MaxValue);
+    [MethodImpl(HotLoop.Optimized)]
+    public static void Unsigned(float* x, byte* q, nint length, float scale, int zeroPoint)
+    {
+        if (length >= Block) Run(x, q, length, scale, zeroPoint, signed: false);
+        else QuantizeLoop<UInt8Type, byte, ScalarLanes, float>.Run(x, q, length, scale, zeroPoint);
+    }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Run(float* x, T* q, nint length, float scale, int zeroPoint)
+    [MethodImpl(HotLoop.Optimized)]
+    public static void Signed(float* x, sbyte* q, nint length, float scale, int zeroPoint)
+    {
+        if (length >= Block) Run(x, (byte*)q, length, scale, zeroPoint, signed: true);
+        else QuantizeLoop<Int8Type, sbyte, ScalarLanes, float>.Run(x, q, length, scale, zeroPoint);
+    }
+
+    /// <summary>At least one block; the last one overlaps the one before.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Run(float* x, byte* q, nint length, float scale, int zeroPoint, bool signed)
     {
         Vector256<float> divisor = Vector256.Create(scale);
         Vector256<short> zero = Vector256.Create((short)zeroPoint);
         Vector256<int> order = Vector256.Create(0, 4, 1, 5, 2, 6, 3, 7);
-        nint i = 0;
-        for (; i <= length - 4 * Lanes; i += 4 * Lanes)
+        for (nint at = 0; at < length; at += Block)
         {
+            nint i = Math.Min(at, length - Block);
             float* from = x + i;
             Vector256<short> ab = Avx2.AddSaturate(Avx2.PackSignedSaturate(Rounded(from, divisor), Rounded(from + Lanes, divisor)), zero);
             Vector256<short> cd = Avx2.AddSaturate(Avx2.PackSignedSaturate(Rounded(from + 2 * Lanes, divisor), Rounded(from + 3 * Lanes, divisor)), zero);
-            Vector256<int> bytes = TType.Min < 0 ? Avx2.PackSignedSaturate(ab, cd).AsInt32() : Avx2.PackUnsignedSaturate(ab, cd).AsInt32();
+            Vector256<int> bytes = signed ? Avx2.PackSignedSaturate(ab, cd).AsInt32() : Avx2.PackUnsignedSaturate(ab, cd).AsInt32();
             Avx2.PermuteVar8x32(bytes, order).Store((int*)(q + i));   // packing works within halves: a c e g | b d f h
         }
-        QuantizeLoop<TType, T, Lanes256, Vector256<float>>.Run(x + i, q + i, length - i, scale, zeroPoint);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

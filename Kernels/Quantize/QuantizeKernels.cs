@@ -133,7 +133,8 @@ internal static unsafe class QuantizeKernels
         where TType : struct, IQuantizedType<T> where T : unmanaged => width switch
         {
             VectorWidth.V512 => &QuantizeLoop<TType, T, Lanes512, Vector512<float>>.Run,
-            VectorWidth.V256 when QuantizeBytes256<TType, T>.Fits => &QuantizeBytes256<TType, T>.Run,
+            VectorWidth.V256 when typeof(TType) == typeof(UInt8Type) => (delegate*<float*, T*, nint, float, int, void>)(delegate*<float*, byte*, nint, float, int, void>)&QuantizeBytes256.Unsigned,
+            VectorWidth.V256 when typeof(TType) == typeof(Int8Type) => (delegate*<float*, T*, nint, float, int, void>)(delegate*<float*, sbyte*, nint, float, int, void>)&QuantizeBytes256.Signed,
             VectorWidth.V256 => &QuantizeLoop<TType, T, Lanes256, Vector256<float>>.Run,
             VectorWidth.V128 => &QuantizeLoop<TType, T, Lanes128, Vector128<float>>.Run,
             _ => &QuantizeLoop<TType, T, ScalarLanes, float>.Run,

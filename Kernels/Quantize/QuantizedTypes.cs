@@ -88,3 +88,22 @@ internal readonly unsafe struct Int32Type : IQuantizedType<int>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store<TLanes, V>(V value, int* target) where TLanes : struct, ILanes<V> where V : unmanaged => TLanes.Store32(value, target);
 }
+
+/// <summary>Reading and writing lanes of a quantized type. The bytes are told apart here, so that ahead-of-time compilation, which does not see through generic static interface methods, sees through these.</summary>
+internal static unsafe class QuantizedLanes
+{
+    /// <summary><see cref="IQuantizedType{T}.Load"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Load<TType, T, TLanes, V>(T* source) where TType : struct, IQuantizedType<T> where T : unmanaged where TLanes : struct, ILanes<V> where V : unmanaged =>
+        typeof(TType) == typeof(UInt8Type) ? TLanes.LoadUInt8((byte*)source)
+        : typeof(TType) == typeof(Int8Type) ? TLanes.LoadInt8((sbyte*)source)
+        : TType.Load<TLanes, V>(source);
+
+    /// <summary><see cref="IQuantizedType{T}.Store"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store<TType, T, TLanes, V>(V value, T* target) where TType : struct, IQuantizedType<T> where T : unmanaged where TLanes : struct, ILanes<V> where V : unmanaged
+    {
+        if (typeof(TType) == typeof(UInt8Type) || typeof(TType) == typeof(Int8Type)) TLanes.Store8(value, (byte*)target);
+        else TType.Store<TLanes, V>(value, target);
+    }
+}

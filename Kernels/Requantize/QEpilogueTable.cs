@@ -20,7 +20,7 @@ internal static unsafe class QEpilogueTable
     /// <summary>Replaces the bytes of the block, just stored and still in L1, by their table entries.</summary>
     /// <param name="table"><see cref="QEpilogue.TablePointer"/>.</param>
     /// <param name="block">The block.</param>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Optimized)]
     public static void Apply(byte* table, QEpilogueBlock* block)
     {
         if (Avx2.IsSupported)

@@ -31,7 +31,12 @@ public sealed class InferenceSession
         Graph graph = model.Graph;
         foreach (Node node in graph.AllNodes()) OperatorTable.Require(node);
         _runner = new GraphRunner(graph, Options, new PlanOptions(Options.Cpu, Options.Threads, model.Weights) { IntegerWinograd = Options.IntegerWinograd, FloatWinograd = Options.FloatWinograd }, prepares: true);
-        _fed = [.. Enumerable.Range(0, graph.Inputs.Count).Where(i => !graph.Inputs[i].IsConstant)];
+        var fed = new List<int>();
+        for (int i = 0; i < graph.Inputs.Count; i++)
+        {
+            if (!graph.Inputs[i].IsConstant) fed.Add(i);
+        }
+        _fed = [.. fed];
         Inputs = [.. _fed.Select(i => new ValueInfo(graph.Inputs[i].Name, graph.Inputs[i].Type))];
         Outputs = [.. graph.Outputs.Zip(graph.OutputNames, (value, name) => new ValueInfo(name, value.Type))];
     }

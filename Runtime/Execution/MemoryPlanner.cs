@@ -29,7 +29,9 @@ internal static class MemoryPlanner
         var placed = new List<Place>(places.Count);
         var neighbours = new List<Place>();
         long total = 0;
-        foreach (Place place in places.OrderByDescending(place => place.Bytes).ThenBy(place => place.First))
+        var order = new List<Place>(places);
+        order.Sort((a, b) => a.Bytes != b.Bytes ? b.Bytes.CompareTo(a.Bytes) : a.First != b.First ? a.First.CompareTo(b.First) : a.Last.CompareTo(b.Last));
+        foreach (Place place in order)
         {
             neighbours.Clear();
             foreach (Place other in placed)

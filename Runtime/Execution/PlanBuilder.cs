@@ -100,7 +100,8 @@ internal sealed class PlanBuilder
     private void AddStep(Node node, int number, Dictionary<Value, int> lastUse)
     {
         Operator op = OperatorTable.Require(node);
-        int[] inputs = [.. node.Inputs.Select(input => input is null ? -1 : Reference(input))];
+        var inputs = new int[node.Inputs.Count];
+        for (int i = 0; i < inputs.Length; i++) inputs[i] = node.Inputs[i] is { } input ? Reference(input) : -1;
         Step? step = Prepare(node, op);
         Dictionary<Graph, SubgraphPlan>? subgraphs = null;
         foreach (Graph inner in node.Attributes.Subgraphs)
@@ -143,9 +144,19 @@ internal sealed class PlanBuilder
             Step = step,
             Inputs = inputs,
             Outputs = outputs,
-            DynamicInputs = [.. Enumerable.Range(0, inputs.Length).Where(i => inputs[i] >= 0 && _values[inputs[i]].Storage == Storage.Dynamic)],
+            DynamicInputs = DynamicOf(inputs),
             Subgraphs = subgraphs,
         });
+    }
+
+    private int[] DynamicOf(int[] inputs)
+    {
+        var dynamic = new List<int>();
+        for (int i = 0; i < inputs.Length; i++)
+        {
+            if (inputs[i] >= 0 && _values[inputs[i]].Storage == Storage.Dynamic) dynamic.Add(i);
+        }
+        return [.. dynamic];
     }
 
     private Step? Prepare(Node node, Operator op)
@@ -184,9 +195,7 @@ internal sealed class PlanBuilder
         if (source >= 0 && source < inputs.Length && inputs[source] >= 0 && _values[inputs[source]].Place is { } candidate && candidate.Bytes == bytes)
         {
             // A view only reads; writing in place takes that nobody reads the place later, this step's other inputs included.
-            bool free = step is ViewStep || !_values.Any(value => ReferenceEquals(value.Place, candidate) && lastUse.GetValueOrDefault(value.Value, -1) > number)
-                && inputs.Count(input => input >= 0 && ReferenceEquals(_values[input].Place, candidate)) == 1;
-            if (free) place = candidate;
+            if (step is ViewStep || IsFree(candidate, inputs, number, lastUse)) place = candidate;
         }
         if (place is null)
         {
@@ -198,7 +207,28 @@ internal sealed class PlanBuilder
         return Declare(output, Storage.Arena, 0, place, shape);
     }
 
-    private Join? JoinOf(Node node) => node.Inputs.Select(input => input is not null && _joins.TryGetValue(input, out Join? join) ? join : null).FirstOrDefault(join => join?.Node == node);
+    private bool IsFree(MemoryPlanner.Place place, int[] inputs, int number, Dictionary<Value, int> lastUse)
+    {
+        foreach (PlannedValue value in _values)
+        {
+            if (ReferenceEquals(value.Place, place) && lastUse.TryGetValue(value.Value, out int last) && last > number) return false;
+        }
+        int readers = 0;
+        foreach (int input in inputs)
+        {
+            if (input >= 0 && ReferenceEquals(_values[input].Place, place)) readers++;
+        }
+        return readers == 1;
+    }
+
+    private Join? JoinOf(Node node)
+    {
+        foreach (Value? input in node.Inputs)
+        {
+            if (input is not null && _joins.TryGetValue(input, out Join? join) && join.Node == node) return join;
+        }
+        return null;
+    }
 
     /// <summary>Lets a step write its output where a concatenation wants it; null where it cannot.</summary>
     private int? DeclareJoined(Value output, Join join, ref Step step, int number, Dictionary<Value, int> lastUse)

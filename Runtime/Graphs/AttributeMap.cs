@@ -10,24 +10,40 @@ namespace Octet.Runtime.Graphs;
 /// </remarks>
 public sealed class AttributeMap : IEnumerable<KeyValuePair<string, object>>
 {
-    private readonly SortedDictionary<string, object> _values = new(StringComparer.Ordinal);
+    // In ordinal order of the names: a node has a few, for which two arrays are the fastest map to make, copy and search.
+    private readonly List<string> _names = [];
+    private readonly List<object> _values = [];
 
     private bool _heldGraphs;   // whether a subgraph was ever among the values: most nodes have none, and every pass asks
 
     /// <summary>Number of attributes.</summary>
-    public int Count => _values.Count;
+    public int Count => _names.Count;
 
     /// <summary>Whether the attribute is present.</summary>
-    public bool Contains(string name) => _values.ContainsKey(name);
+    public bool Contains(string name) => Find(name) >= 0;
 
     /// <summary>The raw value, or null where absent.</summary>
     public object? this[string name]
     {
-        get => _values.GetValueOrDefault(name);
+        get => Find(name) is >= 0 and int at ? _values[at] : null;
         internal set
         {
-            if (value is null) _values.Remove(name);
-            else _values[name] = Checked(name, value);
+            int at = Find(name);
+            if (value is null && at >= 0)
+            {
+                _names.RemoveAt(at);
+                _values.RemoveAt(at);
+            }
+            else if (value is not null && at >= 0)
+            {
+                _values[at] = Checked(name, value);
+            }
+            else if (value is not null)
+            {
+                object kept = Checked(name, value);
+                _names.Insert(~at, name);
+                _values.Insert(~at, kept);
+            }
             _heldGraphs |= value is Graphs.Graph or Graphs.Graph[];
         }
     }
@@ -64,7 +80,7 @@ public sealed class AttributeMap : IEnumerable<KeyValuePair<string, object>>
 
     private IEnumerable<Graph> EnumerateSubgraphs()
     {
-        foreach (object value in _values.Values)
+        foreach (object value in _values)
         {
             if (value is Graph graph) yield return graph;
             else if (value is Graph[] graphs) foreach (Graph inner in graphs) yield return inner;
@@ -75,22 +91,38 @@ public sealed class AttributeMap : IEnumerable<KeyValuePair<string, object>>
     internal AttributeMap Copy()
     {
         var copy = new AttributeMap { _heldGraphs = _heldGraphs };
-        foreach ((string name, object value) in _values) copy._values.Add(name, value);
+        copy._names.AddRange(_names);
+        copy._values.AddRange(_values);
         return copy;
     }
 
     /// <inheritdoc/>
-    public IEnumerator<KeyValuePair<string, object>> GetEnumerator() => _values.GetEnumerator();
+    public IEnumerator<KeyValuePair<string, object>> GetEnumerator()
+    {
+        for (int i = 0; i < _names.Count; i++) yield return new(_names[i], _values[i]);
+    }
 
     IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
 
     private T Read<T>(string name, T otherwise)
     {
-        if (!_values.TryGetValue(name, out object? value)) return otherwise;
+        if (Find(name) is not (>= 0 and int at)) return otherwise;
+        object value = _values[at];
         if (value is T typed) return typed;
         // An empty list is written by some exporters under whichever list kind came first.
         if (value is Array { Length: 0 } && typeof(T).IsArray) return otherwise;
         throw new ModelException($"attribute '{name}' is {Kind(value)}; rule: it must be {KindOf(typeof(T))}");
+    }
+
+    /// <summary>Where the name stands; where it is not, the complement of where it would.</summary>
+    private int Find(string name)
+    {
+        for (int i = 0; i < _names.Count; i++)
+        {
+            int order = string.CompareOrdinal(_names[i], name);
+            if (order >= 0) return order == 0 ? i : ~i;
+        }
+        return ~_names.Count;
     }
 
     private static object Checked(string name, object value) => value switch

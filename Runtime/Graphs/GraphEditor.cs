@@ -220,12 +220,12 @@ public sealed class GraphEditor
     {
         var sorted = new List<Node>(Graph.Nodes.Count);
         var state = new Dictionary<Node, int>(Graph.Nodes.Count);   // 1 = being visited, 2 = placed
-        var stack = new Stack<(Node Node, IEnumerator<Node> Before)>();
+        var stack = new Stack<Visit>();
         foreach (Node root in Graph.Nodes)
         {
             if (state.ContainsKey(root)) continue;
             state[root] = 1;
-            stack.Push((root, Producers(root).GetEnumerator()));
+            stack.Push(new Visit(root, Producers(root).GetEnumerator()));
             while (stack.Count > 0)
             {
                 (Node node, IEnumerator<Node> before) = stack.Peek();
@@ -235,7 +235,7 @@ public sealed class GraphEditor
                     if (!state.TryGetValue(producer, out int seen))
                     {
                         state[producer] = 1;
-                        stack.Push((producer, Producers(producer).GetEnumerator()));
+                        stack.Push(new Visit(producer, Producers(producer).GetEnumerator()));
                     }
                     else if (seen == 1)
                     {
@@ -251,6 +251,8 @@ public sealed class GraphEditor
         Graph.MutableNodes.Clear();
         Graph.MutableNodes.AddRange(sorted);
     }
+
+    private sealed record Visit(Node Node, IEnumerator<Node> Before);
 
     /// <summary>The nodes of this graph whose outputs <paramref name="node"/> or a subgraph of it reads.</summary>
     private IEnumerable<Node> Producers(Node node)

@@ -48,7 +48,7 @@ public static class GraphPrinter
         long number => number.ToString(CultureInfo.InvariantCulture),
         float number => number.ToString("R", CultureInfo.InvariantCulture),
         string words => '"' + words + '"',
-        long[] numbers => "[" + string.Join(",", numbers.Select(number => number.ToString(CultureInfo.InvariantCulture))) + "]",
+        long[] numbers => "[" + string.Join(",", Array.ConvertAll(numbers, number => number.ToString(CultureInfo.InvariantCulture))) + "]",
         float[] numbers => "[" + string.Join(",", numbers.Select(number => number.ToString("R", CultureInfo.InvariantCulture))) + "]",
         string[] words => "[" + string.Join(",", words.Select(word => '"' + word + '"')) + "]",
         Graph graph => $"<graph {graph.Name}>",

@@ -8,7 +8,7 @@ public sealed class OpsetImports : IEnumerable<KeyValuePair<string, int>>
     /// <summary>ONNX's own domain, by its second name.</summary>
     internal const string OnnxAlias = "ai.onnx";
 
-    private readonly SortedDictionary<string, int> _versions = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, int> _versions = new(StringComparer.Ordinal);
 
     /// <summary>Imports of a model that uses only ONNX's own operators.</summary>
     public OpsetImports(int version = 0)
@@ -17,13 +17,13 @@ public sealed class OpsetImports : IEnumerable<KeyValuePair<string, int>>
     }
 
     /// <summary>The version of <paramref name="domain"/>; 1 where the model does not import it.</summary>
-    public int Version(string domain) => _versions.GetValueOrDefault(Canonical(domain), 1);
+    public int Version(string domain) => _versions.TryGetValue(Canonical(domain), out int version) ? version : 1;
 
     /// <summary>Whether the model imports <paramref name="domain"/>.</summary>
     public bool Contains(string domain) => _versions.ContainsKey(Canonical(domain));
 
-    /// <inheritdoc/>
-    public IEnumerator<KeyValuePair<string, int>> GetEnumerator() => _versions.GetEnumerator();
+    /// <summary>Domains in ordinal order, with their versions.</summary>
+    public IEnumerator<KeyValuePair<string, int>> GetEnumerator() => _versions.OrderBy(import => import.Key, StringComparer.Ordinal).GetEnumerator();
 
     IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
 

@@ -5,7 +5,7 @@ namespace Octet.Runtime.Graphs;
 /// <summary>One input of one node.</summary>
 /// <param name="Node">Who reads.</param>
 /// <param name="Index">Which of its inputs.</param>
-public readonly record struct Use(Node Node, int Index);
+public sealed record Use(Node Node, int Index);
 
 /// <summary>A named edge of a graph: made by one node, or a graph input, or a constant; read by any number of nodes.</summary>
 /// <remarks>Nodes of a subgraph may read values of the graphs around it; they are among the <see cref="Uses"/>.</remarks>

@@ -1,5 +1,6 @@
 using Google.Protobuf;
 using Google.Protobuf.Collections;
+using Microsoft.Win32.SafeHandles;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Onnx.Proto;
 using Octet.Runtime.Tensors;
@@ -30,10 +31,10 @@ internal sealed class OnnxImporter
     private readonly Dictionary<(string Domain, string Name, string Overload), FunctionProto> _functions = [];
     private readonly List<FunctionProto> _calls = [];
 
-    private OnnxImporter(ExternalData? external, long fileBytes)
+    private OnnxImporter(ExternalData? external, long fileBytes, IReadOnlyDictionary<TensorProto, FileBytes>? large)
     {
         _expansion = new ExpansionBudget(fileBytes);
-        _tensors = new OnnxTensors(external, _expansion);
+        _tensors = new OnnxTensors(external, _expansion, large);
     }
 
     /// <summary>Reads a model.</summary>
@@ -44,32 +45,51 @@ internal sealed class OnnxImporter
     public static Model Import(byte[] file, string source, string? folder) =>
         Import(() => Parse(ModelProto.Parser, file), file.Length, source, folder);
 
-    /// <summary>Reads a model from a stream of known length, which stays open.</summary>
-    /// <inheritdoc cref="Import(byte[], string, string?)"/>
-    /// <exception cref="IOException">The stream fails.</exception>
-    public static Model Import(Stream file, string source, string? folder)
+    /// <summary>Reads a model from an ordinary file. Large weights are left in it until they are asked for, and keep it open.</summary>
+    /// <param name="file">The file; closed here where nothing is left in it.</param>
+    /// <param name="source">How messages call the file.</param>
+    /// <param name="folder">Where external data may lie.</param>
+    /// <param name="largeBytes">Raw data of at least as many bytes are left in the file.</param>
+    /// <exception cref="ModelException">The file is no legal model; the message names the file, the place, the facts and the rule.</exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    public static Model Import(SafeFileHandle file, string source, string folder, int largeBytes = OutlineReader.LargeBytes)
     {
-        long length = file.Length - file.Position;
-        return Import(() =>
+        bool isKept = false;
+        try
         {
-            try
+            long length = RandomAccess.GetLength(file);
+            if (OutlineReader.Read(file, source, out ModelProto outline, largeBytes) is { } reader)
             {
-                return ModelProto.Parser.WithDiscardUnknownFields(true).ParseFrom(file);
+                Model model = Import(() => outline, length, source, folder, reader.Large);
+                isKept = reader.Large.Count > 0;
+                return model;
             }
-            catch (InvalidProtocolBufferException e)
+            return Import(() =>
             {
-                throw NoMessage<ModelProto>(length, e);
-            }
-        }, length, source, folder);
+                using var stream = new FileStream(file, FileAccess.Read);
+                try
+                {
+                    return ModelProto.Parser.WithDiscardUnknownFields(true).ParseFrom(stream);
+                }
+                catch (InvalidProtocolBufferException e)
+                {
+                    throw NoMessage<ModelProto>(length, e);
+                }
+            }, length, source, folder);
+        }
+        finally
+        {
+            if (!isKept) file.Dispose();
+        }
     }
 
-    private static Model Import(Func<ModelProto> parse, long bytes, string source, string? folder)
+    private static Model Import(Func<ModelProto> parse, long bytes, string source, string? folder, IReadOnlyDictionary<TensorProto, FileBytes>? large = null)
     {
         try
         {
             ModelProto proto = parse();
             using ExternalData? external = folder is null ? null : new ExternalData(folder);
-            return new OnnxImporter(external, bytes).Import(proto);
+            return new OnnxImporter(external, bytes, large).Import(proto);
         }
         catch (UnsupportedModelException e)
         {

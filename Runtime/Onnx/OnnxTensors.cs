@@ -1,9 +1,9 @@
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using System.Text;
-using CommunityToolkit.HighPerformance;
 using Google.Protobuf;
 using Google.Protobuf.Collections;
+using Octet.Kernels.Memory;
 using Octet.Runtime.Onnx.Proto;
 using Octet.Runtime.Tensors;
 
@@ -12,7 +12,8 @@ namespace Octet.Runtime.Onnx;
 /// <summary>TensorProto and SparseTensorProto ↔ <see cref="Tensor"/>. Every size is checked against the bytes that are there before memory is taken.</summary>
 /// <param name="external">Where data outside the file may lie, or null where there is no such place.</param>
 /// <param name="expansion">What forms shorter than their tensor may still grow to.</param>
-internal sealed class OnnxTensors(ExternalData? external, ExpansionBudget expansion)
+/// <param name="large">Tensors whose raw data were left in the file.</param>
+internal sealed class OnnxTensors(ExternalData? external, ExpansionBudget expansion, IReadOnlyDictionary<TensorProto, FileBytes>? large = null)
 {
     /// <summary>More axes than any operator has; keeps shapes on the stack.</summary>
     internal const int MaxRank = 64;
@@ -49,7 +50,7 @@ internal sealed class OnnxTensors(ExternalData? external, ExpansionBudget expans
 
         if (type == DataType.String)
         {
-            if (proto.RawData.Length > 0 || proto.DataLocation == TensorProto.Types.DataLocation.External)
+            if (proto.RawData.Length > 0 || large?.ContainsKey(proto) == true || proto.DataLocation == TensorProto.Types.DataLocation.External)
                 throw new ModelException($"{what} has string elements in raw or external form; rule: strings are in string_data");
             if (proto.StringData.Count != count) throw WrongCount(what, type, shape, proto.StringData.Count, "strings");
             var strings = new string[count];
@@ -62,11 +63,14 @@ internal sealed class OnnxTensors(ExternalData? external, ExpansionBudget expans
                 throw new ModelException($"{what} has its data in another file; rule: such a model is loaded by path, so that its folder is known");
             return FromRaw(type, shape, count, external.Read(proto.ExternalData, RawBytes(type, count), what));
         }
-        if (proto.RawData.Length > 0)
+        FileBytes? data = large?.GetValueOrDefault(proto);
+        if (data is not null || proto.RawData.Length > 0)
         {
+            int length = data?.Length ?? proto.RawData.Length;
             if (TypedCount(proto) > 0) throw new ModelException($"{what} has raw data and typed data; rule: one of them");
-            if (proto.RawData.Length != RawBytes(type, count)) throw WrongCount(what, type, shape, proto.RawData.Length, "bytes of raw data");
-            return FromRaw(type, shape, count, MemoryMarshal.AsMemory(proto.RawData.Memory));
+            if (length != RawBytes(type, count)) throw WrongCount(what, type, shape, length, "bytes of raw data");
+            if (data is not null && PackedBits(type) == 0 && type != DataType.Bool) return new Tensor(type, shape, data);
+            return FromRaw(type, shape, count, data is not null ? data.Load() : MemoryMarshal.AsMemory(proto.RawData.Memory));
         }
         return new Tensor(type, shape, FromTyped(proto, type, shape, count, what));
     }
@@ -259,7 +263,7 @@ internal sealed class OnnxTensors(ExternalData? external, ExpansionBudget expans
     {
         var elements = new T[data.Count];
         data.CopyTo(elements, 0);
-        return elements.AsMemory().AsBytes();
+        return ArrayBytes.Of(elements);
     }
 
     private static int TypedCount(TensorProto proto) =>

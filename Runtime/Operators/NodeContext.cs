@@ -113,7 +113,7 @@ internal sealed class InferContext(Node node, IReadOnlyList<TensorType?> inputTy
     private static TensorType[] CreateOutputs(int count)
     {
         var types = new TensorType[count];
-        Array.Fill(types, TensorType.Unknown);
+        for (int i = 0; i < count; i++) types[i] = TensorType.Unknown;
         return types;
     }
 }

@@ -10,7 +10,10 @@ internal static class Permutation
     {
         if (transpose.Attributes.Ints("perm") is { } perm) return Array.ConvertAll(perm, axis => (int)axis);
         int rank = transpose.Input(0)?.Type.Rank ?? -1;
-        return rank < 0 ? null : [.. Enumerable.Range(0, rank).Reverse()];
+        if (rank < 0) return null;
+        var reversed = new int[rank];
+        for (int i = 0; i < rank; i++) reversed[i] = rank - 1 - i;
+        return reversed;
     }
 
     /// <summary>First one, then the other.</summary>
@@ -48,10 +51,15 @@ internal static class Permutation
     }
 
     /// <summary>From <c>[N, C, …]</c> to <c>[N, …, C]</c>.</summary>
-    public static int[] ToChannelsLast(int rank) => [0, .. Enumerable.Range(2, rank - 2), 1];
+    public static int[] ToChannelsLast(int rank)
+    {
+        var order = new int[rank];
+        for (int axis = 1; axis < rank; axis++) order[axis] = axis + 1 == rank ? 1 : axis + 1;
+        return order;
+    }
 
     /// <summary>From <c>[N, …, C]</c> to <c>[N, C, …]</c>.</summary>
-    public static int[] ToChannelsFirst(int rank) => [0, rank - 1, .. Enumerable.Range(1, rank - 2)];
+    public static int[] ToChannelsFirst(int rank) => Inverse(ToChannelsLast(rank));
 
     /// <summary>As an attribute holds it.</summary>
     public static long[] Attribute(int[] order) => Array.ConvertAll(order, axis => (long)axis);

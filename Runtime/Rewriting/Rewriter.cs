@@ -35,7 +35,11 @@ internal sealed class Rewriter(IReadOnlyList<RewriteRule> rules)
     {
         var editor = new GraphEditor(graph);
         var refusals = new HashSet<RewriteReport>();
-        (RewriteRule Rule, Pattern[] Patterns)[] active = [.. rules.Where(rule => !options.Disabled.Contains(rule.Name)).Select(rule => (rule, rule.Patterns.ToArray()))];
+        var active = new List<ActiveRule>();
+        foreach (RewriteRule rule in rules)
+        {
+            if (!options.Disabled.Contains(rule.Name)) active.Add(new ActiveRule(rule, [.. rule.Patterns]));
+        }
         bool changed = false;
         for (int sweep = 0; sweep < MostSweeps; sweep++)
         {
@@ -53,22 +57,27 @@ internal sealed class Rewriter(IReadOnlyList<RewriteRule> rules)
         return changed;
     }
 
-    private static bool Visit(Node node, (RewriteRule Rule, Pattern[] Patterns)[] active, GraphEditor editor, RewriteOptions options, ICollection<RewriteReport>? report, HashSet<RewriteReport> refusals)
+    private sealed record ActiveRule(RewriteRule Rule, Pattern[] Patterns);
+
+    private static bool Visit(Node node, List<ActiveRule> active, GraphEditor editor, RewriteOptions options, ICollection<RewriteReport>? report, HashSet<RewriteReport> refusals)
     {
         foreach ((RewriteRule rule, Pattern[] patterns) in active)
         {
-            foreach (Match match in patterns.SelectMany(pattern => pattern.Matches(node)))
+            foreach (Pattern pattern in patterns)
             {
-                string? obstacle = Obstacle(match, options);
-                RewriteResult result = obstacle is null ? rule.Rewrite(match, editor) : RewriteResult.Refuse(obstacle);
-                if (!result.Applied)
+                foreach (Match match in pattern.Matches(node))
                 {
-                    refusals.Add(new RewriteReport(rule.Name, node.Name, false, result.Reason));
-                    continue;
+                    string? obstacle = Obstacle(match, options);
+                    RewriteResult result = obstacle is null ? rule.Rewrite(match, editor) : RewriteResult.Refuse(obstacle);
+                    if (!result.Applied)
+                    {
+                        refusals.Add(new RewriteReport(rule.Name, node.Name, false, result.Reason));
+                        continue;
+                    }
+                    report?.Add(new RewriteReport(rule.Name, node.Name, true, ""));
+                    Check(editor.Graph, rule, options);
+                    return true;
                 }
-                report?.Add(new RewriteReport(rule.Name, node.Name, true, ""));
-                Check(editor.Graph, rule, options);
-                return true;
             }
         }
         return false;

@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
-using CommunityToolkit.HighPerformance;
+using Octet.Kernels.Memory;
 
 namespace Octet.Runtime.Tensors;
 
@@ -23,10 +23,11 @@ public sealed class TensorSequence(DataType elementType, IReadOnlyList<Tensor> i
 }
 
 /// <summary>A dense array of elements in row-major order, with its element type and shape. Storable, unlike a span.</summary>
-/// <remarks>The memory is the caller's: nothing is copied when a tensor wraps an array.</remarks>
+/// <remarks>The memory is the caller's: nothing is copied when a tensor wraps an array. Large weights of a model's file come into memory when they are first asked for.</remarks>
 public sealed class Tensor : RuntimeValue
 {
     private readonly Memory<byte> _bytes;
+    private readonly FileBytes? _file;
     private readonly string[]? _strings;
     private readonly int[] _shape;
 
@@ -39,6 +40,14 @@ public sealed class Tensor : RuntimeValue
         Length = CountElements(shape);
         if ((long)Length * type.Size() != bytes.Length)
             throw new ArgumentException($"{bytes.Length} bytes given for {type.Name()}{Format(shape)}; rule: element count × element size");
+    }
+
+    /// <summary>Elements that lie in a file.</summary>
+    internal Tensor(DataType type, ReadOnlySpan<int> shape, FileBytes file)
+    {
+        (Type, _shape, _file) = (type, shape.ToArray(), file);
+        Length = CountElements(shape);
+        if ((long)Length * type.Size() != file.Length) throw new ArgumentException($"{file.Length} bytes given for {type.Name()}{Format(shape)}; rule: element count × element size");
     }
 
     /// <summary>Wraps text elements.</summary>
@@ -73,7 +82,7 @@ public sealed class Tensor : RuntimeValue
     /// <summary>Wraps an array without copying it.</summary>
     /// <exception cref="ArgumentException">The number of elements is not that of the shape, or the type is no tensor element.</exception>
     public static Tensor Create<T>(T[] elements, params ReadOnlySpan<int> shape) where T : unmanaged =>
-        new(DataTypes.Of<T>(), shape, elements.AsMemory().AsBytes());
+        new(DataTypes.Of<T>(), shape, ArrayBytes.Of(elements));
 
     /// <summary>A tensor of rank 0.</summary>
     public static Tensor Scalar<T>(T value) where T : unmanaged => Create([value], []);
@@ -91,7 +100,13 @@ public sealed class Tensor : RuntimeValue
     public int Length { get; }
 
     /// <summary>The elements' bytes; empty for text.</summary>
-    public Memory<byte> Bytes => _bytes;
+    public Memory<byte> Bytes => _file is null ? _bytes : _file.Load();
+
+    /// <summary>Number of bytes of the elements; 0 for text.</summary>
+    internal int ByteLength => _file?.Length ?? _bytes.Length;
+
+    /// <summary>The elements' bytes for a moment: those that lie in a file are not kept in memory.</summary>
+    internal BorrowedBytes Borrow() => _file is null ? new(_bytes.Span, default) : _file.Borrow();
 
     /// <summary>The text elements.</summary>
     /// <exception cref="InvalidOperationException">The elements are not text.</exception>
@@ -103,15 +118,15 @@ public sealed class Tensor : RuntimeValue
     public Span<T> Span<T>() where T : unmanaged
     {
         if (!Type.IsStoredAs<T>()) throw new InvalidOperationException($"{Type.Name()} elements cannot be read as {typeof(T).Name}");
-        return MemoryMarshal.Cast<byte, T>(_bytes.Span);
+        return MemoryMarshal.Cast<byte, T>(Bytes.Span);
     }
 
     /// <summary>The same elements under another shape of the same element count; the memory is shared.</summary>
     /// <exception cref="ArgumentException">The element counts differ.</exception>
-    public Tensor Reshape(params ReadOnlySpan<int> shape) => _strings is null ? new Tensor(Type, shape, _bytes) : new Tensor(_strings, shape);
+    public Tensor Reshape(params ReadOnlySpan<int> shape) => _strings is not null ? new Tensor(_strings, shape) : _file is not null ? new Tensor(Type, shape, _file) : new Tensor(Type, shape, _bytes);
 
     /// <summary>A copy with memory of its own.</summary>
-    public Tensor Clone() => _strings is null ? new Tensor(Type, _shape, _bytes.ToArray()) : new Tensor([.. _strings], _shape);
+    public Tensor Clone() => _strings is null ? new Tensor(Type, _shape, Bytes.ToArray()) : new Tensor([.. _strings], _shape);
 
     /// <summary>The elements as 64-bit integers, whichever integer or boolean type they have.</summary>
     /// <exception cref="InvalidOperationException">The elements are not integers.</exception>

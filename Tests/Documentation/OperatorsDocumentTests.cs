@@ -32,6 +32,11 @@ internal sealed class OperatorsDocumentTests
     public void EveryRowIsUnique() =>
         Assert.That(OperatorTable.All.GroupBy(op => op.Id).Where(rows => rows.Count() > 1).Select(rows => rows.Key), Is.Empty);
 
+    /// <summary>The table is made part by part until a name is found.</summary>
+    [Test]
+    public void RowsOfOneNameAreInOnePart() =>
+        Assert.That(OperatorTable.Parts.SelectMany(part => part().Select(op => (op.Id.Domain, op.Id.Type)).Distinct()).GroupBy(name => name).Where(parts => parts.Count() > 1).Select(parts => parts.Key), Is.Empty);
+
     private static string Write()
     {
         var text = new StringBuilder($"""

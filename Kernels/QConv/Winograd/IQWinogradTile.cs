@@ -54,8 +54,8 @@ internal interface IQWinogradTile
     /// <summary>Largest sum of the sizes of one row of the scaled G: <c>|U| ≤ FilterGrowth²·|w|</c>.</summary>
     static abstract int FilterGrowth { get; }
 
-    /// <summary>Scaled <c>G·(g₀, g₁, g₂)</c>.</summary>
-    static abstract void Filter(int g0, int g1, int g2, Span<int> to);
+    /// <summary>Scaled <c>G·(g[0], g[stride], g[2·stride])</c>.</summary>
+    static abstract unsafe void Filter(Vector256<short>* g, int stride, Vector256<short>* to);
 
     /// <summary><c>Bᵀ·d</c>.</summary>
     static abstract unsafe void Data<TFrom>(TFrom from, Vector256<short>* to, nint toStride) where TFrom : struct, IWinogradData;
@@ -83,12 +83,14 @@ internal readonly struct QWinograd2 : IQWinogradTile
 
     public static int FilterGrowth => 3;
 
-    public static void Filter(int g0, int g1, int g2, Span<int> to)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static unsafe void Filter(Vector256<short>* g, int stride, Vector256<short>* to)
     {
-        to[0] = 2 * g0;
-        to[1] = g0 + g1 + g2;
-        to[2] = g0 - g1 + g2;
-        to[3] = 2 * g2;
+        Vector256<short> g0 = g[0], g1 = g[stride], g2 = g[2 * stride], even = g0 + g2;
+        to[0] = g0 << 1;
+        to[1] = even + g1;
+        to[2] = even - g1;
+        to[3] = g2 << 1;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -131,14 +133,16 @@ internal readonly struct QWinograd4 : IQWinogradTile
 
     public static int FilterGrowth => 8;
 
-    public static void Filter(int g0, int g1, int g2, Span<int> to)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static unsafe void Filter(Vector256<short>* g, int stride, Vector256<short>* to)
     {
-        to[0] = 6 * g0;
-        to[1] = g0 + g1 + g2;
-        to[2] = g0 - g1 + g2;
-        to[3] = g0 + 2 * g1 + 4 * g2;
-        to[4] = g0 - 2 * g1 + 4 * g2;
-        to[5] = 8 * g2;
+        Vector256<short> g0 = g[0], g1 = g[stride], g2 = g[2 * stride], even = g0 + g2, evenOf4 = g0 + (g2 << 2), g1x2 = g1 << 1;
+        to[0] = (g0 << 2) + (g0 << 1);
+        to[1] = even + g1;
+        to[2] = even - g1;
+        to[3] = evenOf4 + g1x2;
+        to[4] = evenOf4 - g1x2;
+        to[5] = g2 << 3;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -131,7 +131,7 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
         public byte* Scratch;
         public int PanelPieces;
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Optimized)]
         public readonly void Run(int piece, int worker)
         {
             QWinogradPlan<TTile> o = Owner;
@@ -164,7 +164,7 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
     }
 
     /// <summary><c>V = Bᵀ (x − zx) B</c> of one tile, all channels.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Optimized)]
     private void TransformInput(byte* x, int tile, byte* to)
     {
         ConvShape shape = _owner.Shape;
@@ -192,7 +192,7 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
     }
 
     /// <summary><c>M[position] = V[position]·U[position]</c> for some tiles and one panel.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Optimized)]
     private void Multiply(byte* data, byte* weights, byte* products, int tiles, byte** rows)
     {
         QGemmKernel kernel = _weights.Kernel;
@@ -223,7 +223,7 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
     }
 
     /// <summary><c>D = Aᵀ M A · inverse &gt;&gt; shift + bias</c> of one tile and one panel.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Optimized)]
     private void TransformResult(byte* products, int tile, int panel, int* results)
     {
         int side = TTile.Input, m = TTile.Output, nr = _weights.Kernel.Nr;
@@ -250,7 +250,7 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
     }
 
     /// <summary>Hands runs of neighbouring output pixels to the epilogue.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Optimized)]
     private void Store(int* results, int firstTile, int tiles, int panel, byte* sum, byte* y, nint yStride)
     {
         ConvShape shape = _owner.Shape;

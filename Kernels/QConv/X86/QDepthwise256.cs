@@ -67,8 +67,16 @@ internal static unsafe class QDepthwise256<TStep> where TStep : struct, IDepthwi
 {
     private const int Block = 32;
 
+    /// <summary>The function.</summary>
+    [MethodImpl(HotLoop.Optimized)]
+    public static void RunPrecompiled(QDepthwiseRun* run) => Run(run);
+
+    /// <summary>The same, never compiled ahead of time: for instructions that such code may not consist of.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Run(QDepthwiseRun* run)
+    public static void RunAtRunTime(QDepthwiseRun* run) => Run(run);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Run(QDepthwiseRun* run)
     {
         int groupBytes = Block * TStep.Taps * TStep.WeightBytes;
         byte* y = run->Y;

@@ -56,7 +56,7 @@ internal static unsafe class QGemmPairTile256
         if (bytes > 64) Sse.Prefetch0(b + distance + 64);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Optimized)]
     private static void Run<TRows, TWide>(QGemmTile* tile) where TRows : struct, IRowCount where TWide : struct, ISwitch
     {
         byte** rows = tile->Rows;

@@ -46,21 +46,44 @@ internal static unsafe class QGemmTile256<TDot> where TDot : struct, IDot256
     /// <summary>The functions for 1 … 6 rows, of 16 columns and of 8.</summary>
     public static nint[] All() =>
     [
-        (nint)(delegate*<QGemmTile*, void>)&Run<Rows1, Yes>,
-        (nint)(delegate*<QGemmTile*, void>)&Run<Rows2, Yes>,
-        (nint)(delegate*<QGemmTile*, void>)&Run<Rows3, Yes>,
-        (nint)(delegate*<QGemmTile*, void>)&Run<Rows4, Yes>,
-        (nint)(delegate*<QGemmTile*, void>)&Run<Rows5, Yes>,
-        (nint)(delegate*<QGemmTile*, void>)&Run<Rows6, Yes>,
-        (nint)(delegate*<QGemmTile*, void>)&Run<Rows1, No>,
-        (nint)(delegate*<QGemmTile*, void>)&Run<Rows2, No>,
-        (nint)(delegate*<QGemmTile*, void>)&Run<Rows3, No>,
-        (nint)(delegate*<QGemmTile*, void>)&Run<Rows4, No>,
-        (nint)(delegate*<QGemmTile*, void>)&Run<Rows5, No>,
-        (nint)(delegate*<QGemmTile*, void>)&Run<Rows6, No>,
+        (nint)(delegate*<QGemmTile*, void>)&RunPrecompiled<Rows1, Yes>,
+        (nint)(delegate*<QGemmTile*, void>)&RunPrecompiled<Rows2, Yes>,
+        (nint)(delegate*<QGemmTile*, void>)&RunPrecompiled<Rows3, Yes>,
+        (nint)(delegate*<QGemmTile*, void>)&RunPrecompiled<Rows4, Yes>,
+        (nint)(delegate*<QGemmTile*, void>)&RunPrecompiled<Rows5, Yes>,
+        (nint)(delegate*<QGemmTile*, void>)&RunPrecompiled<Rows6, Yes>,
+        (nint)(delegate*<QGemmTile*, void>)&RunPrecompiled<Rows1, No>,
+        (nint)(delegate*<QGemmTile*, void>)&RunPrecompiled<Rows2, No>,
+        (nint)(delegate*<QGemmTile*, void>)&RunPrecompiled<Rows3, No>,
+        (nint)(delegate*<QGemmTile*, void>)&RunPrecompiled<Rows4, No>,
+        (nint)(delegate*<QGemmTile*, void>)&RunPrecompiled<Rows5, No>,
+        (nint)(delegate*<QGemmTile*, void>)&RunPrecompiled<Rows6, No>,
     ];
 
+    /// <summary>The same, never compiled ahead of time: for instructions that such code may not consist of.</summary>
+    public static nint[] AllAtRunTime() =>
+    [
+        (nint)(delegate*<QGemmTile*, void>)&RunAtRunTime<Rows1, Yes>,
+        (nint)(delegate*<QGemmTile*, void>)&RunAtRunTime<Rows2, Yes>,
+        (nint)(delegate*<QGemmTile*, void>)&RunAtRunTime<Rows3, Yes>,
+        (nint)(delegate*<QGemmTile*, void>)&RunAtRunTime<Rows4, Yes>,
+        (nint)(delegate*<QGemmTile*, void>)&RunAtRunTime<Rows5, Yes>,
+        (nint)(delegate*<QGemmTile*, void>)&RunAtRunTime<Rows6, Yes>,
+        (nint)(delegate*<QGemmTile*, void>)&RunAtRunTime<Rows1, No>,
+        (nint)(delegate*<QGemmTile*, void>)&RunAtRunTime<Rows2, No>,
+        (nint)(delegate*<QGemmTile*, void>)&RunAtRunTime<Rows3, No>,
+        (nint)(delegate*<QGemmTile*, void>)&RunAtRunTime<Rows4, No>,
+        (nint)(delegate*<QGemmTile*, void>)&RunAtRunTime<Rows5, No>,
+        (nint)(delegate*<QGemmTile*, void>)&RunAtRunTime<Rows6, No>,
+    ];
+
+    [MethodImpl(HotLoop.Optimized)]
+    private static void RunPrecompiled<TRows, TWide>(QGemmTile* tile) where TRows : struct, IRowCount where TWide : struct, ISwitch => Run<TRows, TWide>(tile);
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void RunAtRunTime<TRows, TWide>(QGemmTile* tile) where TRows : struct, IRowCount where TWide : struct, ISwitch => Run<TRows, TWide>(tile);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Run<TRows, TWide>(QGemmTile* tile) where TRows : struct, IRowCount where TWide : struct, ISwitch
     {
         byte** rows = tile->Rows;

@@ -94,7 +94,7 @@ internal static unsafe class QGemmWindow256
 
     private readonly struct No : IBase { public static bool IsAboveZero => false; }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Optimized)]
     private static void Row<TBase>(byte* from, int length, byte flip, int c, int width, byte* to, int* values, int* listed, int lowerPart, ref Lists lists, int capacity)
         where TBase : struct, IBase
     {

@@ -46,7 +46,7 @@ internal sealed unsafe class QEpilogueKernel256 : QEpilogueKernel
     private static Vector256<int> Round(Vector256<float> t, Vector256<float> low, Vector256<float> high) =>
         Avx.ConvertToVector256Int32(Avx.Min(Avx.Max(t, low), high));
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Optimized)]
     private static void ToUInt8<TSum, TIntermediate, TSecond>(QEpilogue epilogue, QEpilogueBlock* block)
         where TSum : struct, ISwitch where TIntermediate : struct, ISwitch where TSecond : struct, ISwitch
     {
@@ -106,7 +106,7 @@ internal sealed unsafe class QEpilogueKernel256 : QEpilogueKernel
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Optimized)]
     private static void ToFloat32<TSum>(QEpilogue epilogue, QEpilogueBlock* block) where TSum : struct, ISwitch
     {
         Vector256<float> low = Vector256.Create(epilogue.LowFloat), high = Vector256.Create(epilogue.HighFloat);

@@ -69,11 +69,21 @@ internal static class LayerEpilogue
         }
     }
 
+    /// <summary>Whether all values are 0.</summary>
+    public static bool AreZero(ReadOnlySpan<long> values)
+    {
+        foreach (long value in values)
+        {
+            if (value != 0) return false;
+        }
+        return true;
+    }
+
     /// <summary>Zero points of the weights: none where all are 0.</summary>
     public static int[] WeightZeroPoints(NodeContext c)
     {
         long[] values = c.Attributes.Ints("w_zero_points") ?? [];
-        return values.All(value => value == 0) ? [] : Array.ConvertAll(values, value => (int)value);
+        return AreZero(values) ? [] : Array.ConvertAll(values, value => (int)value);
     }
 
     /// <summary>Largest byte of the data, <c>x_high</c>; 255 where nothing smaller is known.</summary>

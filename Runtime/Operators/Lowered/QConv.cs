@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Octet.Kernels.Geometry;
 using Octet.Kernels.QConv;
 using Octet.Kernels.Requantize;
@@ -43,9 +44,13 @@ internal sealed class QConv : Operator
         Tensor w = c.Required(1);
         QConvChoice choice = QConvChoice.For(shape, c.IntegerCpu, c.IntegerWinograd, LayerEpilogue.LargestData(c));
         string key = $"QConv {choice.Key} groups {shape.Groups} zero points {string.Join(",", zeroPoints)}";
-        QConvWeights weights = c.Share(w, key, () => w.Type is DataType.Int8 or DataType.Int4 or DataType.Int2
-            ? QConvWeights.Pack(shape, w.Span<sbyte>(), zeroPoints, choice)
-            : QConvWeights.Pack(shape, w.Span<byte>(), zeroPoints, choice));
+        QConvWeights weights = c.Share(w, key, () =>
+        {
+            using BorrowedBytes bytes = w.Borrow();
+            return w.Type is DataType.Int8 or DataType.Int4 or DataType.Int2
+                ? QConvWeights.Pack(shape, MemoryMarshal.Cast<byte, sbyte>(bytes.Span), zeroPoints, choice)
+                : QConvWeights.Pack(shape, bytes.Span, zeroPoints, choice);
+        });
         int zeroPoint = LayerEpilogue.DataZeroPoint(c);
         return new ConvStep(stride => QConvolution.Create(shape, weights, zeroPoint, epilogue, stride), 0, 0, c.Workers);
     }

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Octet.Kernels.QGemm;
 using Octet.Kernels.Requantize;
 using Octet.Runtime.Graphs;
@@ -44,9 +45,13 @@ internal sealed class QGemm : Operator
         int[] zeroPoints = LayerEpilogue.WeightZeroPoints(c);
         Tensor w = c.Required(1);
         string key = $"QGemm {QGemmKernels.Candidates(m, n, k, c.IntegerCpu)} {(transposed ? "NK" : "KN")} zero points {string.Join(",", zeroPoints)} activations to {LayerEpilogue.LargestData(c)}";
-        QGemmWeights weights = c.Share(w, key, () => w.Type is DataType.Int8 or DataType.Int4 or DataType.Int2
-            ? QGemmWeights.PackFastest(w.Span<sbyte>(), m, k, n, transposed, zeroPoints, c.IntegerCpu, LayerEpilogue.LargestData(c))
-            : QGemmWeights.PackFastest(w.Span<byte>(), m, k, n, transposed, zeroPoints, c.IntegerCpu, LayerEpilogue.LargestData(c)));
+        QGemmWeights weights = c.Share(w, key, () =>
+        {
+            using BorrowedBytes bytes = w.Borrow();
+            return w.Type is DataType.Int8 or DataType.Int4 or DataType.Int2
+                ? QGemmWeights.PackFastest(MemoryMarshal.Cast<byte, sbyte>(bytes.Span), m, k, n, transposed, zeroPoints, c.IntegerCpu, LayerEpilogue.LargestData(c))
+                : QGemmWeights.PackFastest(bytes.Span, m, k, n, transposed, zeroPoints, c.IntegerCpu, LayerEpilogue.LargestData(c));
+        });
         return new ProductStep(weights, epilogue, m, LayerEpilogue.DataZeroPoint(c), c.Workers);
     }
 

@@ -31,7 +31,7 @@ internal sealed class QAveragePool(string type, bool global) : Operator
         }
         if (x.Length < 3) throw c.Error($"the data has {x.Length} axes", "batch, at least one spatial axis, channels");
         Dim[] spatial = new Dim[x.Length - 2];
-        if (global) Array.Fill(spatial, 1);
+        if (global) for (int i = 0; i < spatial.Length; i++) spatial[i] = 1;
         else spatial = WindowReader.Infer(c, x.AsSpan()[1..^1], Array.ConvertAll(Window(c), extent => (Dim)extent));
         c.Set(0, DataType.UInt8, [x[0], .. spatial, x[^1]]);
     }

@@ -21,15 +21,23 @@ internal sealed class Transpose : Operator
             else c.SetUnknownShape(0, c.Element(0));
             return;
         }
-        c.Set(0, c.Element(0), [.. Permutation(c, shape.Length).Select(axis => shape[axis])]);
+        int[] permutation = Permutation(c, shape.Length);
+        var moved = new Dim[permutation.Length];
+        for (int i = 0; i < moved.Length; i++) moved[i] = shape[permutation[i]];
+        c.Set(0, c.Element(0), moved);
     }
 
     public override Step Plan(PlanContext c)
     {
         int[] shape = c.InputShape(0), permutation = Permutation(c, shape.Length);
-        int[] moved = [.. permutation.Where(axis => shape[axis] != 1)];
         bool inOrder = true;
-        for (int i = 1; i < moved.Length; i++) inOrder &= moved[i] > moved[i - 1];
+        int last = -1;
+        foreach (int axis in permutation)
+        {
+            if (shape[axis] == 1) continue;
+            inOrder &= axis > last;
+            last = axis;
+        }
         if (inOrder) return new ViewStep();
         bool text = c.Element(0) == DataType.String;
         var step = new PermuteStep(TransposePlan.Create(shape, permutation, text ? sizeof(uint) : c.Element(0).Size()));
@@ -47,7 +55,9 @@ internal sealed class Transpose : Operator
     {
         if (c.Attributes.Ints("perm") is not { } perm) return [.. Enumerable.Range(0, rank).Reverse()];
         int[] axes = Array.ConvertAll(perm, axis => c.Axis(axis, rank));
-        if (axes.Length != rank || axes.Distinct().Count() != rank) throw c.Error($"perm [{string.Join(",", perm)}] is no permutation of {rank} axes", "perm names every axis once");
+        bool distinct = true;
+        for (int i = 1; i < axes.Length; i++) distinct &= Array.IndexOf(axes, axes[i], 0, i) < 0;
+        if (axes.Length != rank || !distinct) throw c.Error($"perm [{string.Join(",", perm)}] is no permutation of {rank} axes", "perm names every axis once");
         return axes;
     }
 }

@@ -1,5 +1,6 @@
 using System.Numerics;
 using Octet.Kernels.Cpu;
+using Octet.Kernels.Quantize;
 using Octet.Runtime.Graphs;
 using Octet.Runtime.Tensors;
 
@@ -39,6 +40,7 @@ internal sealed class QuantizeLinear(string domain = "") : Operator
             throw c.Error($"the zero point has shape {Tensor.Format(c.InputShape(2))}", "zero point and scale have the same shape");
         QuantizationGrid grid = QuantizationGrid.Read(c, c.InputShape(0), c.InputShape(1));
         bool integer = input == DataType.Int32;
+        if (output == DataType.UInt8 && !integer && grid.PerTensor) return new BytesStep(grid, c.Cpu);
         return output switch
         {
             DataType.UInt8 or DataType.UInt4 or DataType.UInt2 => new QuantizeStep<byte>(grid, output, integer, c.Cpu),
@@ -59,6 +61,22 @@ internal sealed class QuantizeLinear(string domain = "") : Operator
             return zeroPoint;
         }
         return declared != DataType.Undefined ? declared : DataType.UInt8;
+    }
+
+    /// <summary>Floats to bytes of one scale, as nearly every INT8 model begins: without the generic arithmetic of the other step, whose types take longer to load than a small image to quantize.</summary>
+    private sealed class BytesStep(QuantizationGrid grid, CpuFeatures cpu) : Step
+    {
+        public override string Kernel => "quantize";
+
+        public override void Run(StepContext c)
+        {
+            float scale = c.Input<float>(1)[0];
+            if (scale > 0 && float.IsFinite(scale)) QuantizeKernels.Quantize<UInt8Type, byte>(c.Input<float>(0), scale, c.Has(2) ? c.Input<byte>(2)[0] : 0, c.Output<byte>(0), cpu, c.Parallel);
+            else RunByDefinition(c);
+        }
+
+        private void RunByDefinition(StepContext c) =>
+            LinearQuantization.Quantize(c.Input<float>(0), c.Input<float>(1), c.Input<byte>(2), grid, QuantizedRange.Of(DataType.UInt8), c.Output<byte>(0));
     }
 
     private sealed class QuantizeStep<TQ>(QuantizationGrid grid, DataType type, bool integer, CpuFeatures cpu) : Step

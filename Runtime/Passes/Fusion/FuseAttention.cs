@@ -81,8 +81,13 @@ internal sealed class FuseTransposeIntoAttention : RewriteRule
 {
     private static readonly string[] Orders = ["q_perm", "k_perm", "v_perm"];
 
-    private static readonly Pattern[] Forms = [.. Enumerable.Range(0, 3).Select(turned => Pattern.Op("octet.Attention",
-        [.. Enumerable.Range(0, 3).Select(i => i == turned ? Pattern.Op("Transpose", Pattern.Any("x")).As("transpose").Kept() : Pattern.Any($"input{i}")), Pattern.Optional("mask")]).As("attention"))];
+    private static readonly Pattern[] Forms = [Form(0), Form(1), Form(2)];
+
+    private static Pattern Form(int turned)
+    {
+        Pattern Input(int i) => i == turned ? Pattern.Op("Transpose", Pattern.Any("x")).As("transpose").Kept() : Pattern.Any($"input{i}");
+        return Pattern.Op("octet.Attention", Input(0), Input(1), Input(2), Pattern.Optional("mask")).As("attention");
+    }
 
     public override string Name => "transpose-attention";
 

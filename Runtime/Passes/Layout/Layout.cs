@@ -113,12 +113,21 @@ internal static class Layout
         return true;
     }
 
+    private static bool HasNoElements(int[] shape)
+    {
+        foreach (int extent in shape)
+        {
+            if (extent == 0) return true;
+        }
+        return false;
+    }
+
     /// <summary>Makes a Transpose that leaves the memory as it is a Reshape.</summary>
     private static void Free(Node node, GraphEditor editor)
     {
         if (node.Inputs[0] is not { Type.IsConcrete: true } x || Permutation.Of(node) is not { } order) return;
         int[] shape = x.Type.ConcreteShape();
-        if (node.Opset < 5 || shape.Contains(0) || !Permutation.KeepsMemory(order, shape)) return;
+        if (node.Opset < 5 || HasNoElements(shape) || !Permutation.KeepsMemory(order, shape)) return;
         long[] target = Array.ConvertAll(order, axis => (long)shape[axis]);
         ReplaceNode(node, editor, "Reshape", "", [x, editor.AddConstant(node.Name + "/shape", Tensor.Create(target, target.Length))], null);
     }
@@ -138,7 +147,7 @@ internal static class Layout
             }
             if (!skipped) continue;
             int[] shape = node.Output.Type.ConcreteShape();
-            if (shape.Contains(0) || node.Opset < 5) continue;
+            if (HasNoElements(shape) || node.Opset < 5) continue;
             Value target = editor.AddConstant(node.Name + "/shape", Tensor.Create(Array.ConvertAll(shape, extent => (long)extent), shape.Length));
             ReplaceNode(node, editor, "Reshape", "", [source, target], null);
         }

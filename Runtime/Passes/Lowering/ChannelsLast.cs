@@ -23,7 +23,7 @@ internal static class ChannelsLast
                 continue;
             }
             int rank = conv ? node.Inputs[1]!.Constant!.Rank : node.Inputs[0]!.Type.Rank;
-            long[] toLast = [0, .. Enumerable.Range(2, rank - 2).Select(axis => (long)axis), 1], toFirst = [0, rank - 1, .. Enumerable.Range(1, rank - 2).Select(axis => (long)axis)];
+            long[] toLast = Permutation.Attribute(Permutation.ToChannelsLast(rank)), toFirst = Permutation.Attribute(Permutation.ToChannelsFirst(rank));
             c.Editor.SetInput(node, 0, Transpose(c, node.Inputs[0]!, toLast, node));
             if (conv && node.Input(Operators.LayerEpilogue.Sum) is { } sum) c.Editor.SetInput(node, Operators.LayerEpilogue.Sum, Transpose(c, sum, toLast, node));
 
@@ -33,13 +33,16 @@ internal static class ChannelsLast
             c.Editor.SetType(old, Permute(logical, toLast));
             int[] made = Array.ConvertAll(toLast, axis => (int)axis);
             old.MemoryOrder = old.MemoryOrder is { } earlier ? Permutation.Compose(earlier, made) : made;
-            Node? next = c.Graph.Nodes.SkipWhile(candidate => !ReferenceEquals(candidate, node)).Skip(1).FirstOrDefault();
+            Node? next = Layout.Following(node);
             Value first = c.Editor.Add("Transpose", [old], new AttributeMap { ["perm"] = toFirst }, "", node.Name + "/nchw", next, logical);
             c.Editor.SetOrigins(first.Producer!, []);
             foreach (Use use in readers) c.Editor.SetInput(use.Node, use.Index, first);
             for (int i = 0; i < c.Graph.Outputs.Count; i++)
                 if (ReferenceEquals(c.Graph.Outputs[i], old)) c.Editor.SetOutput(i, first);
-            foreach (Graph inner in c.Graph.Nodes.SelectMany(candidate => candidate.Attributes.Subgraphs)) RedirectOutputs(inner, old, first);
+            foreach (Node other in c.Graph.Nodes)
+            {
+                foreach (Graph inner in other.Attributes.Subgraphs) RedirectOutputs(inner, old, first);
+            }
         }
     }
 
@@ -50,8 +53,7 @@ internal static class ChannelsLast
         return moved;
     }
 
-    private static TensorType Permute(TensorType type, long[] perm) =>
-        type.Shape is { } shape ? new TensorType(type.Element, [.. perm.Select(axis => shape[(int)axis])]) : type;
+    private static TensorType Permute(TensorType type, long[] perm) => Layout.Permuted(type, Array.ConvertAll(perm, axis => (int)axis));
 
     private static void RedirectOutputs(Graph graph, Value old, Value replacement)
     {

@@ -109,7 +109,14 @@ internal static class Lowering
     }
 
     /// <summary>A removed node has lost its inputs and its outputs are no values of the graph any more.</summary>
-    private static bool IsAlive(Node node) => node.Outputs.Any(output => output is not null && ReferenceEquals(node.Graph.Find(output.Name), output));
+    private static bool IsAlive(Node node)
+    {
+        foreach (Value? output in node.Outputs)
+        {
+            if (output is not null && ReferenceEquals(node.Graph.Find(output.Name), output)) return true;
+        }
+        return false;
+    }
 
     private static bool IsQuantized(Node node) => LoweringContext.IsQuantize(node) || LoweringContext.IsDequantize(node) || node.OperatorType == "DynamicQuantizeLinear" || node.OperatorType.StartsWith("QLinear", StringComparison.Ordinal) || node.OperatorType == "QGemm";
 

@@ -106,7 +106,7 @@ internal sealed class LoweringContext(Graph graph, PlanOptions options)
         if (node.Input(1)?.Constant is not { } scale) return "the weight's scale is computed at run time";
         if (node.Input(2) is { IsConstant: false }) return "the weight's zero point is computed at run time";
         float[] scales = scale.ToFloat32Array();
-        if (scales.Any(s => !(s > 0) || !float.IsFinite(s))) return "a scale of the weight is not a positive number";
+        if (Array.Exists(scales, s => !(s > 0) || !float.IsFinite(s))) return "a scale of the weight is not a positive number";
         if (scales.Length != 1)
         {
             long declared = node.Attributes.Int("axis", 1);
@@ -115,7 +115,7 @@ internal sealed class LoweringContext(Graph graph, PlanOptions options)
             if (scales.Length != w.Shape[axis]) return $"the weight has {scales.Length} scales for {w.Shape[axis]} output channels";
         }
         long[] zeros = node.Input(2)?.Constant?.ToInt64Array() ?? [];
-        weight = new QuantizedWeight(q, scales, zeros.All(zero => zero == 0) ? [] : Array.ConvertAll(zeros, zero => (int)zero));
+        weight = new QuantizedWeight(q, scales, Operators.LayerEpilogue.AreZero(zeros) ? [] : Array.ConvertAll(zeros, zero => (int)zero));
         return null;
     }
 
@@ -180,7 +180,11 @@ internal sealed class LoweringContext(Graph graph, PlanOptions options)
     /// <summary>Removes <paramref name="node"/> if nobody reads it, and then whatever only it read.</summary>
     public void RemoveUnread(Node node)
     {
-        if (!ReferenceEquals(node.Graph, Graph) || !node.Outputs.All(output => output is null || (output.Uses.Count == 0 && !output.IsGraphOutput && !ReadBySubgraphOutput(output)))) return;
+        if (!ReferenceEquals(node.Graph, Graph)) return;
+        foreach (Value? output in node.Outputs)
+        {
+            if (output is not null && (output.Uses.Count > 0 || output.IsGraphOutput || ReadBySubgraphOutput(output))) return;
+        }
         Value?[] inputs = [.. node.Inputs];
         _rules.Remove(node);
         Editor.Remove(node);
@@ -192,8 +196,17 @@ internal sealed class LoweringContext(Graph graph, PlanOptions options)
         }
     }
 
-    private bool ReadBySubgraphOutput(Value value) =>
-        Graph.Nodes.Any(node => node.Attributes.Subgraphs.Any(inner => inner.Captures().Contains(value)));
+    private bool ReadBySubgraphOutput(Value value)
+    {
+        foreach (Node node in Graph.Nodes)
+        {
+            foreach (Graph inner in node.Attributes.Subgraphs)
+            {
+                if (inner.Captures().Contains(value)) return true;
+            }
+        }
+        return false;
+    }
 
     /// <summary>Runs one node on actual tensors.</summary>
     public Tensor Evaluate(Node node, params RuntimeValue?[] inputs) =>

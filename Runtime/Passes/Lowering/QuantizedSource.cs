@@ -5,7 +5,14 @@ namespace Octet.Runtime.Passes;
 /// <summary>Scale and zero point of a uint8 tensor: <c>real = Scale · (q − ZeroPoint)</c>.</summary>
 /// <param name="Scale">Real units per step.</param>
 /// <param name="ZeroPoint">In [0, 255].</param>
-internal readonly record struct Quantization(float Scale, int ZeroPoint);
+internal readonly record struct Quantization(float Scale, int ZeroPoint)
+{
+    /// <inheritdoc/>
+    public bool Equals(Quantization other) => Scale.Equals(other.Scale) && ZeroPoint == other.ZeroPoint;
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => Scale.GetHashCode() ^ ZeroPoint;
+}
 
 /// <summary>A float value that is a dequantized tensor of bytes.</summary>
 /// <param name="Q">The bytes: uint8, or an int8 constant.</param>

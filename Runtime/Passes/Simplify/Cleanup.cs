@@ -34,7 +34,7 @@ internal static class Cleanup
             if (!RepeatsInput(node, trustTypes)) continue;
             if (disabled?.Contains(node.OperatorType switch { "Identity" => Identity, "Dropout" => Dropout, _ => Others }) == true) continue;
             // A model may list outputs that the operator does not have.
-            if (Enumerable.Range(1, node.Outputs.Count - 1).Any(i => node.Outputs[i] is { } other && (other.Uses.Count > 0 || other.IsGraphOutput) || IsReturnedBySubgraph(node, i))) continue;
+            if (IsReadBeyondFirst(node)) continue;
             Value input = node.Inputs[0]!, output = node.Output;
             if (output.IsGraphOutput && (input.IsConstant || input.IsGraphInput || input.IsGraphOutput || !ReferenceEquals(input.Graph, editor.Graph))) continue;
             editor.ReplaceUses(output, input);
@@ -54,7 +54,7 @@ internal static class Cleanup
         for (int i = graph.Nodes.Count - 1; i >= 0; i--)
         {
             Node node = graph.Nodes[i];
-            if (node.Outputs.Any(output => output is not null && (output.Uses.Count > 0 || returned.Contains(output)))) continue;
+            if (IsRead(node, returned)) continue;
             editor.Remove(node);
             changed = true;
         }
@@ -65,6 +65,15 @@ internal static class Cleanup
             changed = true;
         }
         return changed;
+    }
+
+    private static bool IsRead(Node node, HashSet<Value> returned)
+    {
+        foreach (Value? output in node.Outputs)
+        {
+            if (output is not null && (output.Uses.Count > 0 || returned.Contains(output))) return true;
+        }
+        return false;
     }
 
     /// <summary>Outputs of subgraphs may be values of this graph without any node reading them.</summary>
@@ -78,6 +87,15 @@ internal static class Cleanup
                 CollectReturned(inner, returned);
             }
         }
+    }
+
+    private static bool IsReadBeyondFirst(Node node)
+    {
+        for (int i = 1; i < node.Outputs.Count; i++)
+        {
+            if (node.Outputs[i] is { } other && (other.Uses.Count > 0 || other.IsGraphOutput) || IsReturnedBySubgraph(node, i)) return true;
+        }
+        return false;
     }
 
     private static bool RepeatsInput(Node node, bool trustTypes)

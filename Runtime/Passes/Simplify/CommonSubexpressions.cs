@@ -40,8 +40,15 @@ internal static class CommonSubexpressions
     {
         if (node.Outputs.Count == 0 || node.OperatorType is "QuantizeLinear" or "DequantizeLinear") return false;
         if (OperatorTable.Find(node) is not { IsRandom: false }) return false;
-        if (node.Outputs.Any(output => output is null || output.IsGraphOutput)) return false;
-        return node.Attributes.All(attribute => attribute.Value is long or float or string or long[] or float[] or string[]);
+        foreach (Value? output in node.Outputs)
+        {
+            if (output is null || output.IsGraphOutput) return false;
+        }
+        foreach ((_, object value) in node.Attributes)
+        {
+            if (value is not (long or float or string or long[] or float[] or string[])) return false;
+        }
+        return true;
     }
 
     private static string Key(Node node)
@@ -51,7 +58,7 @@ internal static class CommonSubexpressions
         {
             key.Append('|');
             if (input is null) continue;
-            if (input.Constant is { } tensor && tensor.Type != DataType.String && tensor.Bytes.Length <= ComparedBytes) key.Append(tensor).Append(Convert.ToHexString(tensor.Bytes.Span));
+            if (input.Constant is { } tensor && tensor.Type != DataType.String && tensor.ByteLength <= ComparedBytes) key.Append(tensor).Append(Convert.ToHexString(tensor.Bytes.Span));
             else key.Append(input.Name);
         }
         foreach ((string name, object value) in node.Attributes)

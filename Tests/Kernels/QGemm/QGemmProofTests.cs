@@ -28,6 +28,28 @@ internal sealed class QGemmProofTests
         }
     }
 
+    /// <summary>Groups are safe where every pair of every column is, or every sum of four: what vectors find is what single columns say.</summary>
+    [Test]
+    public void GroupsAreSafeWhereTheirColumnsAre([Values(1, 3, 4, 16, 17)] int columns, [Values(0, 1, 100, 127, 128, 200, 255)] int largest)
+    {
+        var random = new Random(columns << 8 | largest);
+        sbyte[] one = new sbyte[4 * columns], other = new sbyte[4 * columns];
+        for (int i = 0; i < 400; i++)
+        {
+            int range = random.Next(1, 129);
+            foreach (sbyte[] group in new[] { one, other })
+                for (int at = 0; at < group.Length; at++) group[at] = (sbyte)(random.Next(20) == 0 ? -128 : random.Next(-range, range));
+            bool pairs = true, fours = true;
+            for (int at = 0; at < one.Length; at += 2)
+            {
+                pairs &= QGemmProof.IsSafe(one[at], one[at + 1], largest);
+                fours &= QGemmProof.IsSafe(one[at], one[at + 1], other[at], other[at + 1], largest);
+            }
+            Assert.That(QGemmProof.IsSafe(one, largest), Is.EqualTo(pairs));
+            Assert.That(QGemmProof.AreSafe(one, other, largest), Is.EqualTo(fours));
+        }
+    }
+
     [TestCase(64, 255, 1.0)]
     [TestCase(128, 127, 1.0)]
     [TestCase(128, 255, 0.0)]

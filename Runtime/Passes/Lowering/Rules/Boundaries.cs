@@ -147,8 +147,8 @@ internal sealed class MoveDequantizeDown : LoweringRule
         }
         anyComputed |= node.Inputs.Skip(count).Any(input => input is { IsConstant: false });   // an embedding: constant rows, computed indices
         if (!anyComputed) return LoweringResult.None;
-        if (sources.Any(source => source.Grid != sources[0].Grid)) return LoweringResult.Refuse("its inputs have different scales or zero points");
-        if (Movements.OnBytes(c, node, [.. sources.Select(c.Bytes)], sources[0].Grid) is not var (inputs, attributes)) return LoweringResult.Refuse("its padding value is no step of the data's grid");
+        if (Array.Exists(sources, source => source.Grid != sources[0].Grid)) return LoweringResult.Refuse("its inputs have different scales or zero points");
+        if (Movements.OnBytes(c, node, Array.ConvertAll(sources, c.Bytes), sources[0].Grid) is not var (inputs, attributes)) return LoweringResult.Refuse("its padding value is no step of the data's grid");
 
         Value[] outputs = [.. node.Outputs.Select(output => c.Editor.AddValue((output?.Name ?? node.Name) + "/uint8", (output?.Type ?? TensorType.Unknown) with { Element = DataType.UInt8 }))];
         Node moved = c.Editor.AddNode(node.OperatorType, inputs, outputs, attributes, node.Domain, node.Name, node);

@@ -99,8 +99,8 @@ internal sealed class QuantizeAverage : LoweringRule
         if (mean)
         {
             if (Axes(node, rank) is not { } axes) return LoweringResult.Refuse("its axes are computed at run time");
-            bool channelsLast = rank >= 3 && axes.SequenceEqual(Enumerable.Range(1, rank - 2));
-            if (!channelsLast && (rank is < 3 or > 5 || !axes.SequenceEqual(Enumerable.Range(2, rank - 2)))) return AverageOfAnyAxes(node, axes, source, attributes, quantize, c);
+            bool channelsLast = rank >= 3 && AreSpatial(axes, 1, rank);
+            if (!channelsLast && (rank is < 3 or > 5 || !AreSpatial(axes, 2, rank))) return AverageOfAnyAxes(node, axes, source, attributes, quantize, c);
             if (channelsLast) attributes[ChannelsLast.Flag] = 1L;
             Dim[] shape = [.. node.Inputs[0]!.Type.Shape!.Value];
             foreach (int axis in axes) shape[axis] = 1;
@@ -115,6 +115,17 @@ internal sealed class QuantizeAverage : LoweringRule
         Value pooled = c.Add("QGlobalAveragePool", [c.Bytes(source)], attributes, quantize, kept, [node]);
         c.Replace(quantize.Output, Reshape(c, pooled, quantize.Output.Type.ConcreteShape(), node, quantize));
         return LoweringResult.Done;
+    }
+
+    /// <summary>Whether axes are all those from <paramref name="first"/> to the last spatial one, in order.</summary>
+    private static bool AreSpatial(int[] axes, int first, int rank)
+    {
+        if (axes.Length != Math.Max(0, rank - 2)) return false;
+        for (int i = 0; i < axes.Length; i++)
+        {
+            if (axes[i] != first + i) return false;
+        }
+        return true;
     }
 
     /// <summary>Averages over any axes: the data as <c>[outer, averaged, inner]</c>, transposed first where the averaged axes are no neighbours.</summary>

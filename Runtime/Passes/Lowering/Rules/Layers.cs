@@ -22,7 +22,7 @@ internal sealed class QuantizeConvolution : LoweringRule
         if (Geometry(node, weight.W.Constant!, out AttributeMap attributes) is { } problem) return LoweringResult.Refuse(problem);
         if (Bias.Real(c, node.Input(2), weight.W.Constant!.Shape[0]) is not { } bias) return LoweringResult.Refuse("its bias is computed at run time");
 
-        float[] multipliers = [.. weight.Scales.Select(scale => source.Grid.Scale * scale)];
+        float[] multipliers = Array.ConvertAll(weight.Scales, scale => source.Grid.Scale * scale);
         if (!Bias.Fold(weight, 0, bias, ref multipliers, out int[] integers, out string reason)) return LoweringResult.Refuse(reason);
         Layers.Describe(attributes, source.Grid, weight, multipliers);
         Value? biasValue = integers.Length == 0 ? null : c.Editor.AddConstant(node.Name + "/bias", Tensor.Create(integers, integers.Length));
@@ -37,7 +37,7 @@ internal sealed class QuantizeConvolution : LoweringRule
         int spatial = w.Rank - 2;
         if (spatial is < 1 or > 3) return $"{spatial} spatial axes";
         attributes["group"] = node.Attributes.Int("group", 1);
-        attributes["kernel_shape"] = w.Shape[2..].ToArray().Select(extent => (long)extent).ToArray();
+        attributes["kernel_shape"] = Array.ConvertAll(w.Shape[2..].ToArray(), extent => (long)extent);
         return Layers.Window(node, w.Shape[2..], attributes);
     }
 }
@@ -65,7 +65,7 @@ internal sealed class QuantizeProduct : LoweringRule
         if (Bias.Real(c, gemm ? node.Input(2) : null, w.Shape[axis]) is not { } bias) return LoweringResult.Refuse("its bias is computed at run time, or is not one number per column");
         for (int i = 0; i < bias.Length; i++) bias[i] *= beta;
 
-        float[] multipliers = [.. weight.Scales.Select(scale => alpha == 1 ? source.Grid.Scale * scale : alpha * (source.Grid.Scale * scale))];
+        float[] multipliers = Array.ConvertAll(weight.Scales, scale => alpha == 1 ? source.Grid.Scale * scale : alpha * (source.Grid.Scale * scale));
         if (!Bias.Fold(weight, axis, bias, ref multipliers, out int[] integers, out string reason)) return LoweringResult.Refuse(reason);
         var attributes = new AttributeMap();
         if (transposed) attributes["transB"] = 1L;
@@ -107,7 +107,7 @@ internal sealed class QuantizeTransposedConvolution : LoweringRule
             ["pads"] = new List<long>([.. axes.Select(axis => (long)axis.PadBegin), .. axes.Select(axis => (long)axis.PadEnd)]).ToArray(),
             ["output_padding"] = Array.ConvertAll(axes, axis => axis.Output + axis.PadBegin + axis.PadEnd - (axis.Input == 0 ? 0 : (axis.Input - 1L) * axis.Stride + axis.Span)),
         };
-        float[] multipliers = [.. weight.Scales.Select(scale => source.Grid.Scale * scale)];
+        float[] multipliers = Array.ConvertAll(weight.Scales, scale => source.Grid.Scale * scale);
         if (!Bias.Fold(weight, 0, bias, ref multipliers, out int[] integers, out string reason)) return LoweringResult.Refuse(reason);
         Layers.Describe(attributes, source.Grid, weight, multipliers);
         Value? biasValue = integers.Length == 0 ? null : c.Editor.AddConstant(node.Name + "/bias", Tensor.Create(integers, integers.Length));
@@ -177,6 +177,14 @@ internal sealed class QuantizeComputedProduct : LoweringRule
 /// <summary>What the layer rules share.</summary>
 internal static class Layers
 {
+    /// <summary>An array of equal elements.</summary>
+    public static T[] Repeat<T>(T value, int count) where T : unmanaged
+    {
+        var values = new T[count];
+        for (int i = 0; i < count; i++) values[i] = value;
+        return values;
+    }
+
     /// <summary>Attributes of a layer with real output.</summary>
     public static void Describe(AttributeMap attributes, Quantization data, QuantizedWeight weight, float[] multipliers)
     {
@@ -193,8 +201,9 @@ internal static class Layers
         string autoPad = node.Attributes.String("auto_pad", "NOTSET");
         if (autoPad is "NOTSET" or "")
         {
-            attributes["strides"] = node.Attributes.Ints("strides") ?? [.. Enumerable.Repeat(1L, spatial)];
-            attributes["dilations"] = node.Attributes.Ints("dilations") ?? [.. Enumerable.Repeat(1L, spatial)];
+            long[] ones = Repeat(1L, spatial);
+            attributes["strides"] = node.Attributes.Ints("strides") ?? ones;
+            attributes["dilations"] = node.Attributes.Ints("dilations") ?? ones;
             attributes["pads"] = node.Attributes.Ints("pads") ?? new long[2 * spatial];
             return null;
         }
@@ -228,7 +237,7 @@ internal static class Layers
         for (int i = 0; i < constant.Rank; i++)
             if (constant.Shape[i] != 1 && (i != axis || constant.Shape[i] != channels)) return null;
         float[] values = constant.ToFloat32Array();
-        return values.Length == channels ? values : [.. Enumerable.Repeat(values[0], channels)];
+        return values.Length == channels ? values : Layers.Repeat(values[0], channels);
     }
 }
 
@@ -274,7 +283,7 @@ internal static class Bias
         {
             return null;
         }
-        if (constant.Length == 1 && channels != 1) return [.. Enumerable.Repeat(real[0], channels)];
+        if (constant.Length == 1 && channels != 1) return Layers.Repeat(real[0], channels);
         return constant.Length == channels && (constant.Rank == 0 || constant.Shape[^1] == channels) ? real : null;
     }
 
@@ -310,7 +319,7 @@ internal static class Bias
                     reason = $"the bias of channel {o} is {steps:g3} accumulator steps, above 2^30";
                     return false;
                 }
-                if (multipliers.Length == 1) multipliers = [.. Enumerable.Repeat(multipliers[0], bias.Length)];
+                if (multipliers.Length == 1) multipliers = Layers.Repeat(multipliers[0], bias.Length);
                 multipliers[o] = (float)(Math.Abs(bias[o]) / StepsOfDeadChannel);
                 steps = Math.Round(bias[o] / multipliers[o], MidpointRounding.ToEven);
             }

@@ -233,7 +233,8 @@ internal sealed class TableOfOneSource : LoweringRule
     /// <summary>The tensor behind the tables that make <paramref name="value"/>, and what they make of each of its bytes.</summary>
     private static byte[] Follow(Value value, LoweringContext c, List<Node> tables, out Value source)
     {
-        byte[] images = [.. Enumerable.Range(0, ByteTables.Length).Select(q => (byte)q)];
+        var images = new byte[ByteTables.Length];
+        for (int q = 0; q < images.Length; q++) images[q] = (byte)q;
         int first = tables.Count;
         while (value.Producer is { } node && LoweringContext.IsLowered(node, "QTable") && !node.Attributes.Contains("axis") && ReferenceEquals(node.Graph, c.Graph))
         {
