@@ -1,9 +1,9 @@
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using System.Text;
+using CommunityToolkit.HighPerformance;
 using Google.Protobuf;
 using Google.Protobuf.Collections;
-using Octet.Kernels.Memory;
 using Octet.Runtime.Onnx.Proto;
 using Octet.Runtime.Tensors;
 
@@ -263,7 +263,7 @@ internal sealed class OnnxTensors(ExternalData? external, ExpansionBudget expans
     {
         var elements = new T[data.Count];
         data.CopyTo(elements, 0);
-        return ArrayBytes.Of(elements);
+        return elements.AsMemory().AsBytes();
     }
 
     private static int TypedCount(TensorProto proto) =>

@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
-using Octet.Kernels.Memory;
+using CommunityToolkit.HighPerformance;
 
 namespace Octet.Runtime.Tensors;
 
@@ -82,7 +82,7 @@ public sealed class Tensor : RuntimeValue
     /// <summary>Wraps an array without copying it.</summary>
     /// <exception cref="ArgumentException">The number of elements is not that of the shape, or the type is no tensor element.</exception>
     public static Tensor Create<T>(T[] elements, params ReadOnlySpan<int> shape) where T : unmanaged =>
-        new(DataTypes.Of<T>(), shape, ArrayBytes.Of(elements));
+        new(DataTypes.Of<T>(), shape, elements.AsMemory().AsBytes());
 
     /// <summary>A tensor of rank 0.</summary>
     public static Tensor Scalar<T>(T value) where T : unmanaged => Create([value], []);
