@@ -130,7 +130,7 @@ internal static unsafe class SGemmDriver
             // Rows are spread evenly over the tiles: 13 rows are 6 + 7, not 12 + 1.
             int low = rows / tiles, lowTiles = tiles - rows % tiles;
             int TileRow(int tile) => tile * low + Math.Max(0, tile - lowTiles);
-            bool near = rows > 1 && _blockDepth >= k && n >= NearPanels * kernel.Nr && (long)k * n * sizeof(float) <= NearBytes;
+            bool near = rows > 2 && _blockDepth >= k && n >= NearPanels * kernel.Nr && (long)k * n * sizeof(float) <= NearBytes;
             float** pointers = stackalloc float*[rows];
             float* spare = stackalloc float[SGemmTiler.SpareFloats];
             for (int from = 0; ; from += _blockDepth)
@@ -152,6 +152,12 @@ internal static unsafe class SGemmDriver
                     {
                         tiler.RunRow(pointers, b, (nint)kernel.Nr * k, column, Sum == null ? null : Sum + firstRow * SumStride + column, Y + firstRow * YStride + column);
                         panel += SGemmKernel.RowPanels - 1;
+                        continue;
+                    }
+                    if (rows == 2 && tiler.TakesTwoRows && panel + SGemmKernel.TwoRowPanels <= endPanel && column + SGemmKernel.TwoRowPanels * kernel.Nr <= n)
+                    {
+                        tiler.RunTwoRows(pointers, b, (nint)kernel.Nr * k, column, Sum == null ? null : Sum + firstRow * SumStride + column, SumStride, Y + firstRow * YStride + column, YStride);
+                        panel += SGemmKernel.TwoRowPanels - 1;
                         continue;
                     }
                     // After the last panel the first of the next part of the depth follows, or nothing.
@@ -352,6 +358,17 @@ internal unsafe struct SGemmTiler
         _arguments.Y = separate ? _spare : y;
         fixed (SGemmTileArguments* arguments = &_arguments) _kernel.Row(arguments);
         Activate(1, columns, separate, sum, 0, y, 0);
+    }
+
+    /// <summary>Whether <see cref="RunTwoRows"/> can be used.</summary>
+    public readonly bool TakesTwoRows => First && Last && _epilogue.AfterStore is null;
+
+    /// <summary>Two rows by <see cref="SGemmKernel.TwoRowPanels"/> whole panels.</summary>
+    public void RunTwoRows(float** pointers, float* b, nint panelStride, int channel, float* sum, nint sumStride, float* y, nint yStride)
+    {
+        Start(pointers, 1, b, channel, SGemmKernel.TwoRowPanels * _kernel.Nr, sum, sumStride, y, yStride);
+        _arguments.PanelStride = panelStride;
+        fixed (SGemmTileArguments* arguments = &_arguments) _kernel.TwoRows(arguments);
     }
 
     private readonly void Activate(int rows, int columns, bool separate, float* sum, nint sumStride, float* y, nint yStride)

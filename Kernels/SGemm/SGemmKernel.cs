@@ -11,7 +11,7 @@ internal sealed unsafe class SGemmKernel
     private readonly delegate*<SGemmTileArguments*, void>[] _tiles;
     private readonly delegate*<SGemmShortArguments*, void> _shortVector, _shortPanel;
 
-    private SGemmKernel(string name, CpuFeatures requires, int mr, int lanes, float throughput, delegate*<SGemmTileArguments*, void>[] tiles, delegate*<SGemmTileArguments*, void> row,
+    private SGemmKernel(string name, CpuFeatures requires, int mr, int lanes, float throughput, delegate*<SGemmTileArguments*, void>[] tiles, delegate*<SGemmTileArguments*, void> row, delegate*<SGemmTileArguments*, void> twoRows,
         delegate*<SGemmShortArguments*, void> shortVector, delegate*<SGemmShortArguments*, void> shortPanel)
     {
         Name = name;
@@ -22,6 +22,7 @@ internal sealed unsafe class SGemmKernel
         Throughput = throughput;
         _tiles = tiles;
         Row = row;
+        TwoRows = twoRows;
         _shortVector = shortVector;
         _shortPanel = shortPanel;
     }
@@ -56,6 +57,12 @@ internal sealed unsafe class SGemmKernel
     /// <summary>One row by <see cref="RowPanels"/> whole panels.</summary>
     public delegate*<SGemmTileArguments*, void> Row { get; }
 
+    /// <summary>Two rows by <see cref="TwoRowPanels"/> whole panels.</summary>
+    public delegate*<SGemmTileArguments*, void> TwoRows { get; }
+
+    /// <summary>Panels that <see cref="TwoRows"/> takes.</summary>
+    public const int TwoRowPanels = 2;
+
     /// <summary>Panels that <see cref="Row"/> takes.</summary>
     public const int RowPanels = 4;
 
@@ -86,7 +93,7 @@ internal sealed unsafe class SGemmKernel
         Add<TLanes, V, Rows10>(tiles, mr);
         Add<TLanes, V, Rows11>(tiles, mr);
         Add<TLanes, V, Rows12>(tiles, mr);
-        return new(name, requires, mr, TLanes.Count, throughput, tiles, &SGemvTile<TLanes, V>.Run, &SGemmShortTile<TLanes, V, Rows1>.Run, &SGemmShortTile<TLanes, V, Rows2>.Run);
+        return new(name, requires, mr, TLanes.Count, throughput, tiles, &SGemvTile<TLanes, V>.Run, &SGemvTile<TLanes, V>.RunTwo, &SGemmShortTile<TLanes, V, Rows1>.Run, &SGemmShortTile<TLanes, V, Rows2>.Run);
     }
 
     private static void Add<TLanes, V, TRows>(delegate*<SGemmTileArguments*, void>[] tiles, int mr)

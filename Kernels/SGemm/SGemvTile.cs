@@ -4,7 +4,7 @@ using Octet.Kernels.Lanes;
 namespace Octet.Kernels.SGemm;
 
 /// <summary>
-/// One row times four whole panels: B comes from memory and is used once, so four streams are read at a time and asked for ahead. Each output is the same
+/// One row times four whole panels, or two rows times two: B comes from memory and is used once, so four streams are read at a time and asked for ahead. Each output is the same
 /// chain of additions as in <see cref="SGemmTile{TLanes, V, TRows, TVectors}"/>.
 /// </summary>
 internal static unsafe class SGemvTile<TLanes, V> where TLanes : struct, ILanes<V> where V : unmanaged
@@ -54,5 +54,48 @@ internal static unsafe class SGemvTile<TLanes, V> where TLanes : struct, ILanes<
         TLanes.Store(c30, spare + 3 * width);
         TLanes.Store(c31, spare + 3 * width + TLanes.Count);
         SGemmSpare<TLanes, V>.Finish(t, 1, (int)(4 * width));
+    }
+
+    /// <summary>Two rows times two whole panels: as many chains of additions as one row has with four.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void RunTwo(SGemmTileArguments* t)
+    {
+        nint stride = t->PanelStride, width = 2 * TLanes.Count;
+        float* bias = t->Bias;
+        V c00 = TLanes.Load(bias), c01 = TLanes.Load(bias + TLanes.Count), c02 = TLanes.Load(bias + width), c03 = TLanes.Load(bias + width + TLanes.Count);
+        V c10 = c00, c11 = c01, c12 = c02, c13 = c03;
+        float* a0 = t->Rows[0], a1 = t->Rows[1], b0 = t->B, b1 = b0 + stride;
+        nint depth = t->Depth, near = depth - Ahead / width;
+        for (nint k = 0; k < depth; k++)
+        {
+            V v0 = TLanes.Create(a0[k]), v1 = TLanes.Create(a1[k]);
+            TLanes.PrefetchNear(b0 + Ahead);
+            V b = TLanes.Load(b0);
+            c00 = TLanes.MultiplyAdd(v0, b, c00);
+            c10 = TLanes.MultiplyAdd(v1, b, c10);
+            b = TLanes.Load(b0 + TLanes.Count);
+            c01 = TLanes.MultiplyAdd(v0, b, c01);
+            c11 = TLanes.MultiplyAdd(v1, b, c11);
+            TLanes.PrefetchNear(k < near ? b1 + Ahead : b1);
+            b = TLanes.Load(b1);
+            c02 = TLanes.MultiplyAdd(v0, b, c02);
+            c12 = TLanes.MultiplyAdd(v1, b, c12);
+            b = TLanes.Load(b1 + TLanes.Count);
+            c03 = TLanes.MultiplyAdd(v0, b, c03);
+            c13 = TLanes.MultiplyAdd(v1, b, c13);
+            b0 += width;
+            b1 += width;
+        }
+        float* spare = t->Spare;
+        TLanes.Store(c00, spare);
+        TLanes.Store(c01, spare + TLanes.Count);
+        TLanes.Store(c02, spare + width);
+        TLanes.Store(c03, spare + width + TLanes.Count);
+        spare += 2 * width;
+        TLanes.Store(c10, spare);
+        TLanes.Store(c11, spare + TLanes.Count);
+        TLanes.Store(c12, spare + width);
+        TLanes.Store(c13, spare + width + TLanes.Count);
+        SGemmSpare<TLanes, V>.Finish(t, 2, (int)(2 * width));
     }
 }
