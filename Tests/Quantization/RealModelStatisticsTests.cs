@@ -75,7 +75,7 @@ internal sealed class RealModelStatisticsTests
     public void TheDefaultEntropyIsAtLeastAsGoodAsMxNets()
     {
         int ours = 0, theirs = 0, reference = 0;
-        foreach (string name in new[] { "cifar10_resnet20_fp32", "cifar10_vnn_resnet2b", "mnist_cntk" })
+        foreach (string name in new[] { "cifar10_resnet20_fp32", "cifar10_vnn_resnet2b", "cifar10_marabou_large_nhwc", "cifar10_vit_ibp_3_3_8", "mnist_cntk", "mnist_vnn_convnet_avgpool" })
         {
             string folder = TestData.Require(Path.Combine("models", name));
             Model model = Model.Load(Path.Combine(folder, "model.onnx"));
@@ -89,7 +89,7 @@ internal sealed class RealModelStatisticsTests
             int Right(CalibrationMode mode) => Correct(Quantizer.Quantize(model, calibration, new QuantizationOptions { Calibration = mode }).Model, evaluation, data);
         }
         Assert.That(ours, Is.GreaterThanOrEqualTo(theirs));
-        Assert.That(ours, Is.GreaterThanOrEqualTo(reference - 15), "one point of 1500");
+        Assert.That(ours, Is.GreaterThanOrEqualTo(reference - 30), "one point of 3000");
     }
 
     private static int Correct(Model model, Sample[] samples, DatasetBinding data)
