@@ -35,6 +35,9 @@ internal sealed record Comparison(string Model, int Threads, int Rounds, double 
 
     private static readonly TimeSpan WarmUpTime = TimeSpan.FromMilliseconds(300), WarmUpPause = TimeSpan.FromMilliseconds(150);
 
+    /// <summary>Pauses of 5 ms at most until the process rests.</summary>
+    private const int MostPauses = 60;
+
     /// <summary>Share of the calls that are faster than the fast one.</summary>
     private const double FastShare = 0.1;
 
@@ -67,7 +70,9 @@ internal sealed record Comparison(string Model, int Threads, int Rounds, double 
         List<double> octetCalls = [], peerCalls = [];
         for (int round = 0; round < rounds; round++)
         {
+            if (threads > 1) Settle();
             octetMs[round] = Time(Ours, ours, octetCalls, cpuTime);
+            if (threads > 1) Settle();
             peerMs[round] = Time(peer.Run, theirs, peerCalls, cpuTime);
             ratios[round] = peerMs[round] / octetMs[round];
         }
@@ -141,6 +146,20 @@ internal sealed record Comparison(string Model, int Threads, int Rounds, double 
             since = fastest < WarmUpGain * best ? 0 : since + 1;
             best = Math.Min(best, fastest);
             Thread.Sleep(WarmUpPause);
+        }
+    }
+
+    /// <summary>
+    /// Waits until this process rests: the threads of a peer that spins for its next call hold the processors for a while after its last one, and would be timed with the other side.
+    /// </summary>
+    private static void Settle()
+    {
+        for (int i = 0; i < MostPauses; i++)
+        {
+            TimeSpan before = Environment.CpuUsage.TotalTime;
+            long start = Stopwatch.GetTimestamp();
+            Thread.Sleep(5);
+            if (Environment.CpuUsage.TotalTime - before < Stopwatch.GetElapsedTime(start) / 10) return;
         }
     }
 
