@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using Octet.Kernels.QGemm.X86;
 using Octet.Kernels.Requantize;
 
@@ -228,6 +229,7 @@ internal unsafe struct QGemmPanels
                 continue;
             }
             int row = 0;
+            byte* next = panel + 1 < w.Panels && (long)w.PanelBytes <= (long)tiles * MostAhead ? w.Panel(panel + 1) : null;
             for (int t = 0; t < tiles;)
             {
                 int firstOfBatch = row;
@@ -236,6 +238,7 @@ internal unsafe struct QGemmPanels
                 {
                     int count = t < longer ? share + 1 : share, alike = !kernel.Finishes ? 1 : (t < longer ? Math.Min(longer, end) : end) - t;
                     (tile.RowCount, tile.Tiles) = (count, alike);
+                    if (next != null) Prefetch(next, w.PanelBytes, t, alike, tiles);
                     kernel.Run(&tile);
                     t += alike;
                     count *= alike;
@@ -252,6 +255,18 @@ internal unsafe struct QGemmPanels
                 kernel.Epilogue.Apply(epilogue, &block);
             }
         }
+    }
+
+    /// <summary>Bytes of the next panel that are asked for in front of one tile, at most: more than the CPU can have under way would hold the tile up.</summary>
+    private const int MostAhead = 40 * CacheLine, CacheLine = 64;
+
+    /// <summary>Asks for the part of the next panel that is the share of these tiles: weights mostly come from memory, and the first tile of a panel would wait for all of it.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Prefetch(byte* panel, long bytes, int tile, int count, int tiles)
+    {
+        if (!Sse.IsSupported) return;
+        byte* end = panel + bytes * (tile + count) / tiles;
+        for (byte* at = panel + bytes * tile / tiles / CacheLine * CacheLine; at < end; at += CacheLine) Sse.Prefetch1(at);
     }
 
     /// <summary><c>init[n] = bias[n] − za·Σₖ(b[k,n] − zb[n])</c>, modulo 2³².</summary>

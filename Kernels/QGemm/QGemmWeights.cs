@@ -99,6 +99,9 @@ internal sealed unsafe class QGemmWeights
     /// <summary>Whether some zero point of B is not 0, so that row sums of A are needed.</summary>
     public bool HasZeroPoints { get; private set; }
 
+    /// <summary>Bytes of a panel; 0 where they differ.</summary>
+    internal int PanelBytes => _panelOffsets is null ? _panelBytes : 0;
+
     /// <summary>First byte of a panel.</summary>
     internal byte* Panel(int panel) => _packed.Pointer + (_panelOffsets is null ? (nint)panel * _panelBytes : _panelOffsets[panel]);
 
@@ -122,6 +125,9 @@ internal sealed unsafe class QGemmWeights
 
     /// <summary><c>Σₖ (b[k,n] − zb[n])</c>, modulo 2³², for every column; zero for padding columns.</summary>
     internal int* ColumnSums => (int*)_columnSums.Pointer;
+
+    /// <summary>What a panel holds, for kernels whose panels are alike, and the sums of its columns.</summary>
+    internal (byte[] Bytes, int[] Sums) Content(int panel) => (new Span<byte>(Panel(panel), PanelBytes).ToArray(), new Span<int>(ColumnSums + panel * Kernel.Nr, Math.Min(Kernel.Nr, Columns - panel * Kernel.Nr)).ToArray());
 
     /// <summary>zb per column, or null if all are 0.</summary>
     internal int* ZeroPoints => HasZeroPoints ? (int*)_zeroPoints!.Pointer : null;
@@ -212,6 +218,21 @@ internal sealed unsafe class QGemmWeights
             byte* to = packed + n * 4;
             if (kr == 4)
             {
+                Vector128<byte> mask = Vector128.Create(flip);
+                Vector128<int> total = default;
+                for (; at <= k - 16; at += 16, to += nr * 16)
+                {
+                    Vector128<byte> bytes = Vector128.Load(from + at) ^ mask;
+                    (Vector128<short> lower, Vector128<short> upper) = Vector128.Widen(bytes.AsSByte());
+                    Vector128<short> both = lower + upper;
+                    total += Vector128.WidenLower(both) + Vector128.WidenUpper(both);
+                    Vector128<uint> fours = bytes.AsUInt32();
+                    *(uint*)to = fours.ToScalar();
+                    *(uint*)(to + nr * 4) = fours.GetElement(1);
+                    *(uint*)(to + nr * 8) = fours.GetElement(2);
+                    *(uint*)(to + nr * 12) = fours.GetElement(3);
+                }
+                sum = Vector128.Sum(total);
                 for (; at <= k - 4; at += 4, to += nr * 4)
                 {
                     uint four = *(uint*)(from + at) ^ flips;
@@ -237,10 +258,21 @@ internal sealed unsafe class QGemmWeights
         new Span<int>(sums, count).Clear();
         if (kr == 4)
         {
+            Vector128<byte> mask = Vector128.Create(flip);
             for (; at <= k - 4; at += 4, packed += nr * 4)
             {
                 byte* r0 = from + (long)at * stride, r1 = r0 + stride, r2 = r1 + stride, r3 = r2 + stride;
-                for (int n = 0; n < count; n++)
+                int n = 0;
+                for (; n <= count - Vector128<byte>.Count; n += Vector128<byte>.Count)
+                {
+                    (Vector128<short> a0, Vector128<short> a1) = Vector128.Widen((Vector128.Load(r0 + n) ^ mask).AsSByte());
+                    (Vector128<short> b0, Vector128<short> b1) = Vector128.Widen((Vector128.Load(r1 + n) ^ mask).AsSByte());
+                    (Vector128<short> c0, Vector128<short> c1) = Vector128.Widen((Vector128.Load(r2 + n) ^ mask).AsSByte());
+                    (Vector128<short> d0, Vector128<short> d1) = Vector128.Widen((Vector128.Load(r3 + n) ^ mask).AsSByte());
+                    Fours(a0, b0, c0, d0, (int*)packed + n, sums + n);
+                    Fours(a1, b1, c1, d1, (int*)packed + n + 8, sums + n + 8);
+                }
+                for (; n < count; n++)
                 {
                     uint four = ((uint)r0[n] | (uint)r1[n] << 8 | (uint)r2[n] << 16 | (uint)r3[n] << 24) ^ flips;
                     sums[n] += (sbyte)four + (sbyte)(four >> 8) + (sbyte)(four >> 16) + (sbyte)(four >> 24);
@@ -259,6 +291,19 @@ internal sealed unsafe class QGemmWeights
                 Put(packed, at, n, value);
             }
         }
+    }
+
+    /// <summary>Four rows of 8 columns, side by side, and what they add to the columns' sums.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Fours(Vector128<short> a, Vector128<short> b, Vector128<short> c, Vector128<short> d, int* to, int* sums)
+    {
+        // |a + b + c + d| ≤ 512 fits 16 bits; the low bytes of a and c, the high ones of b and d: two words per column.
+        Vector128<short> total = a + b + c + d, low = Vector128.Create((short)0xFF);
+        Vector128<short> first = (a & low) | (b << 8), second = (c & low) | (d << 8);
+        (Vector128.Load(sums) + Vector128.WidenLower(total)).Store(sums);
+        (Vector128.Load(sums + 4) + Vector128.WidenUpper(total)).Store(sums + 4);
+        ((Vector128.WidenLower(first) & Vector128.Create(0xFFFF)) | (Vector128.WidenLower(second) << 16)).Store(to);
+        ((Vector128.WidenUpper(first) & Vector128.Create(0xFFFF)) | (Vector128.WidenUpper(second) << 16)).Store(to + 4);
     }
 
     private void Put(byte* packed, int k, int n, sbyte value)
