@@ -82,6 +82,12 @@ internal unsafe struct QGemmTile
 
     /// <summary>Smallest byte of <see cref="QOutput.UInt8"/>: <see cref="Low"/> plus <see cref="ZeroPoint"/>.</summary>
     public byte Floor;
+
+    /// <summary>Weights that are wanted next, and where they end: a kernel that <see cref="QGemmKernel.Finishes"/> asks for <see cref="AheadStep"/> bytes of them per section of every tile.</summary>
+    public byte* Ahead, AheadEnd;
+
+    /// <summary>Bytes of <see cref="Ahead"/> per section of a tile; 0 for none.</summary>
+    public nint AheadStep;
 }
 
 /// <summary>One row of <see cref="QGemmKernels.All"/>.</summary>

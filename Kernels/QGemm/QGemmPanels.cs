@@ -177,6 +177,8 @@ internal unsafe struct QGemmPanels
 
         QGemmTile tile;
         tile.Taps = w.Sections * scratch.Parts;
+        nint sections = tiles * tile.Taps;
+        bool asks = tiles > 1 && (firstRow == 0 || w.Bytes > KeptBytes);
         tile.Again = scratch.Parts > 1;
         tile.Values = scratch.Values;
         tile.Listed = scratch.Listed;
@@ -202,6 +204,11 @@ internal unsafe struct QGemmPanels
             tile.B = w.Panel(panel);
             tile.Plan = w.Plan(panel);
             tile.Columns = block.Columns = Math.Min(nr, w.Columns - column);
+            nint nextBytes = asks && panel + 1 < w.Panels ? w.PanelLength(panel + 1) : 0;
+            byte* next = nextBytes == 0 ? null : w.Panel(panel + 1);
+            tile.AheadStep = Math.Min(MostAhead, (nextBytes + sections - 1) / sections);
+            tile.AheadEnd = next + nextBytes;
+            tile.Ahead = next;
             tile.Multipliers = epilogue.MultiplierPointer + Channel + column;
             block.Channel = Channel + column;
             block.SumStride = sumStride;
@@ -222,6 +229,7 @@ internal unsafe struct QGemmPanels
                     tile.Rows += longer * tableStride;
                     tile.Y += longer * (share + 1) * YStride;
                     if (tile.Outside != null) tile.Outside += longer * (share + 1) * 4;
+                    tile.Ahead += longer * tile.Taps * tile.AheadStep;
                 }
                 (tile.Tiles, tile.RowCount) = (tiles - longer, share);
                 kernel.Run(&tile);
@@ -229,7 +237,6 @@ internal unsafe struct QGemmPanels
                 continue;
             }
             int row = 0;
-            byte* next = panel + 1 < w.Panels && (long)w.PanelBytes <= (long)tiles * MostAhead ? w.Panel(panel + 1) : null;
             for (int t = 0; t < tiles;)
             {
                 int firstOfBatch = row;
@@ -238,7 +245,8 @@ internal unsafe struct QGemmPanels
                 {
                     int count = t < longer ? share + 1 : share, alike = !kernel.Finishes ? 1 : (t < longer ? Math.Min(longer, end) : end) - t;
                     (tile.RowCount, tile.Tiles) = (count, alike);
-                    if (next != null) Prefetch(next, w.PanelBytes, t, alike, tiles);
+                    if (kernel.Finishes) tile.Ahead = next + t * tile.Taps * tile.AheadStep;
+                    else if (nextBytes <= (nint)tiles * MostAhead) Prefetch(next, nextBytes, t, alike, tiles);
                     kernel.Run(&tile);
                     t += alike;
                     count *= alike;
@@ -257,7 +265,10 @@ internal unsafe struct QGemmPanels
         }
     }
 
-    /// <summary>Bytes of the next panel that are asked for in front of one tile, at most: more than the CPU can have under way would hold the tile up.</summary>
+    /// <summary>Weights that L2 keeps from one piece of rows to the next.</summary>
+    internal const int KeptBytes = 192 << 10;
+
+    /// <summary>Bytes of the next panel that are asked for at once, at most: more than the CPU can have under way would hold the tile up.</summary>
     private const int MostAhead = 40 * CacheLine, CacheLine = 64;
 
     /// <summary>Asks for the part of the next panel that is the share of these tiles: weights mostly come from memory, and the first tile of a panel would wait for all of it.</summary>

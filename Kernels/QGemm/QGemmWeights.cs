@@ -102,6 +102,10 @@ internal sealed unsafe class QGemmWeights
     /// <summary>Bytes of a panel; 0 where they differ.</summary>
     internal int PanelBytes => _panelOffsets is null ? _panelBytes : 0;
 
+    /// <summary>Bytes of one panel.</summary>
+    internal nint PanelLength(int panel) =>
+        _panelOffsets is null ? _panelBytes : (panel + 1 < Panels ? _panelOffsets[panel + 1] : (nint)_packed.Length) - _panelOffsets[panel];
+
     /// <summary>First byte of a panel.</summary>
     internal byte* Panel(int panel) => _packed.Pointer + (_panelOffsets is null ? (nint)panel * _panelBytes : _panelOffsets[panel]);
 

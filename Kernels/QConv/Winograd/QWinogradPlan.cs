@@ -155,7 +155,7 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
                 for (int sub = 0; sub < subs; sub++)
                 {
                     QGemmPanels.Tile(tiles, o._subTiles, sub, out int first, out int count);
-                    o.Multiply(data + sub * subBytes, w.Panel(panel), products, count, rows);
+                    o.Multiply(data + sub * subBytes, panel, sub == 0 && (block == 0 || w.Bytes > QGemmPanels.KeptBytes), products, count, rows);
                     for (int t = 0; t < count; t++) o.TransformResult(products, t, panel, (int*)results);
                     o.Store((int*)results, firstTile + first, count, panel, Sum, Y, YStride);
                 }
@@ -191,10 +191,11 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
         }
     }
 
-    /// <summary><c>M[position] = V[position]·U[position]</c> for some tiles and one panel.</summary>
+    /// <summary><c>M[position] = V[position]·U[position]</c> for some tiles and one panel; with <paramref name="asks"/> also asks for the weights of the position after.</summary>
     [MethodImpl(HotLoop.Optimized)]
-    private void Multiply(byte* data, byte* weights, byte* products, int tiles, byte** rows)
+    private void Multiply(byte* data, int panel, bool asks, byte* products, int tiles, byte** rows)
     {
+        byte* weights = _weights.Panel(panel);
         QGemmKernel kernel = _weights.Kernel;
         int mr = kernel.Mr, nr = kernel.Nr, calls = (tiles + mr - 1) / mr, share = tiles / calls, longer = tiles - share * calls;
         QGemmTile tile;
@@ -206,12 +207,15 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
         tile.Output = QOutput.Int32;
         tile.Columns = nr;
         tile.Tiles = 1;
+        tile.AheadStep = asks ? (_weights.PositionBytes + calls - 1) / calls : 0;
         for (int position = 0; position < Positions; position++, data += _positionBytes, products += _productBytes, weights += _weights.PositionBytes)
         {
             tile.B = weights;
             tile.C = (int*)products;
+            tile.Ahead = weights + _weights.PositionBytes;
+            tile.AheadEnd = position == Positions - 1 && panel == _weights.Panels - 1 ? tile.Ahead : tile.Ahead + _weights.PositionBytes;
             byte* row = data;
-            for (int call = 0; call < calls; call++)
+            for (int call = 0; call < calls; call++, tile.Ahead += tile.AheadStep)
             {
                 int count = call < longer ? share + 1 : share;
                 for (int r = 0; r < count; r++, row += _rowBytes) rows[r] = row;

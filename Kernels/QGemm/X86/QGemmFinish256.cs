@@ -16,6 +16,14 @@ namespace Octet.Kernels.QGemm.X86;
 /// </remarks>
 internal static unsafe class QGemmFinish256
 {
+    /// <summary>Asks for cache lines up to <paramref name="to"/> and returns the next: weights mostly come from memory, and the first tile of a panel would wait for all of them.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static byte* Ahead(byte* at, byte* to)
+    {
+        for (; at < to; at += 64) Sse.Prefetch1(at);
+        return at;
+    }
+
     /// <summary>Stores the sums of one row: 16 columns, or 8 of a narrow tile.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Sums<TWide>(int* c, Vector256<int> c0, Vector256<int> c1) where TWide : struct, ISwitch

@@ -88,7 +88,7 @@ internal static unsafe class QGemmTile256<TDot> where TDot : struct, IDot256
     {
         byte** rows = tile->Rows;
         int* c = tile->C;
-        byte* y = tile->Y;
+        byte* y = tile->Y, ahead = tile->Ahead, wanted = ahead;
         nint bytes = tile->Groups * 4;
         for (nint tiles = tile->Tiles; tiles > 0; tiles--)
         {
@@ -97,6 +97,11 @@ internal static unsafe class QGemmTile256<TDot> where TDot : struct, IDot256
             byte* b = tile->B;
             for (nint tap = tile->Taps; tap > 0; tap--, rows += Mr)
             {
+                if (tile->AheadStep != 0)
+                {
+                    wanted += tile->AheadStep;
+                    ahead = QGemmFinish256.Ahead(ahead, wanted < tile->AheadEnd ? wanted : tile->AheadEnd);
+                }
                 byte* a0 = rows[0];
                 byte* a1 = TRows.Value > 1 ? rows[1] : a0;
                 byte* a2 = TRows.Value > 2 ? rows[2] : a0;
