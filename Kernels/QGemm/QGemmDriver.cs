@@ -166,7 +166,6 @@ internal static unsafe class QGemmDriver
                 Panels.Run(firstRow, rows, firstPanel, lastPanel, scratch);
                 return;
             }
-            scratch.Outside = null;
             byte* copy = scratch.Copies;
             bool atOnce = LastInPlace == null && Layout.IsDense(w.Depth) && w.Groups * w.Kernel.Kr == w.Depth;
             if (atOnce) QGemmCopy.Row(A + Layout.Offset(firstRow), copy, rows * w.Depth, rows * w.Depth, Signed ? (byte)0x80 : (byte)0, w.Kernel.Packing);
@@ -201,23 +200,21 @@ internal static unsafe class QGemmDriver
             int mr = w.Kernel.Mr, tiles = (rows + mr - 1) / mr;
             byte flip = Signed ? (byte)0x80 : (byte)0;
             scratch.Base = QGemmWindow256.Base(Panels.ZeroPoint, w.Width);
-            bool fits = true;
-            QGemmWindow256.Lists lists = default;
-            for (int t = 0; t < tiles && fits; t++)
+            for (int t = 0; t < tiles && scratch.Outside.Fit; t++)
             {
                 QGemmPanels.Tile(rows, mr, t, out int first, out int count);
-                for (int r = 0; r < count && fits; r++)
+                for (int r = 0; r < count && scratch.Outside.Fit; r++)
                 {
                     byte* copy = scratch.Copies + (nint)(first + r) * w.RowBytes;
-                    fits = QGemmWindow256.Row(A + Layout.Offset(firstRow + first + r), w.Depth, flip, scratch.Base, w.Width, copy, scratch, scratch.Outside + (first + r) * 4, ref lists);
+                    QGemmWindow256.Row(A + Layout.Offset(firstRow + first + r), w.Depth, flip, scratch.Base, w.Width, copy, first + r, ref scratch.Outside);
                     scratch.Rows[t * mr + r] = copy;
                 }
             }
-            if (fits) return;
+            if (scratch.Outside.Fit) return;
 
             scratch.Base = 0;
             scratch.Parts = 2;
-            scratch.Outside = null;
+            scratch.Starts = null;
             for (int t = 0; t < tiles; t++)
             {
                 QGemmPanels.Tile(rows, mr, t, out int first, out int count);

@@ -78,11 +78,11 @@ internal unsafe struct QGemmScratch
     public byte** Rows;
     public byte* Copies;
 
-    /// <summary>Of rows taken apart: listed groups and, per row, four bounds; see <see cref="QGemmWindow256"/>.</summary>
-    public int* Values, Listed, Outside;
+    /// <summary>Of rows taken apart: groups outside of the window; see <see cref="QGemmWindow256"/>.</summary>
+    public QGemmWindow256.Lists Outside;
 
-    /// <summary>Most listed groups of either kind.</summary>
-    public int Capacity;
+    /// <summary>With such groups, room for what the sums of each row start with; else null.</summary>
+    public int* Starts;
 
     /// <summary>Number that was taken from every element of the rows ahead of their product.</summary>
     public int Base;
@@ -118,11 +118,10 @@ internal unsafe struct QGemmScratch
         result.Rows = (byte**)Take((long)tiles * w.Sections * kernel.Mr * sizeof(byte*) * (split ? 2 : 1));
         if (split)
         {
-            result.Capacity = (int)(rows * w.Groups * QGemmWindow256.LargestShare) + 1;
-            long entries = 2L * (result.Capacity + QGemmWindow256.Slack);
-            result.Values = (int*)Take(entries * sizeof(int));
-            result.Listed = (int*)Take(entries * sizeof(int));
-            result.Outside = (int*)Take(rows * 4L * sizeof(int));
+            int capacity = (int)(rows * w.Groups * QGemmWindow256.LargestShare) + 1;
+            byte* lists = Take(QGemmWindow256.Lists.Bytes(rows, capacity));
+            if (scratch != null) result.Outside = QGemmWindow256.Lists.Carve(lists, capacity);
+            result.Starts = (int*)Take((long)rows * kernel.Nr * sizeof(int));
             result.Copies = Take(2L * copiedRows * w.RowBytes + QGemmWindow256.Slack);
             return at - scratch;
         }
@@ -180,10 +179,11 @@ internal unsafe struct QGemmPanels
         nint sections = tiles * tile.Taps;
         bool asks = tiles > 1 && (firstRow == 0 || w.Bytes > KeptBytes);
         tile.Again = scratch.Parts > 1;
-        tile.Values = scratch.Values;
-        tile.Listed = scratch.Listed;
         tile.Groups = w.Groups;
-        tile.Init = scratch.Init;
+        bool outside = scratch.Starts != null, ahead = outside && scratch.Outside.AreFew(rows);
+        tile.InitStride = ahead ? nr : 0;
+        tile.Values = scratch.Outside.Values;
+        tile.Listed = scratch.Outside.Groups;
         tile.YStride = YStride;
         tile.Tiles = 1;
         // In registers where the kernel can: without a sum, without the row term of weight zero points.
@@ -214,8 +214,14 @@ internal unsafe struct QGemmPanels
             block.SumStride = sumStride;
             block.YStride = YStride;
             tile.Rows = scratch.Rows;
-            tile.Outside = scratch.Outside;
-            if (scratch.Outside != null) tile.Places = w.Places(panel);
+            tile.Init = scratch.Init;
+            tile.Outside = null;
+            if (outside)
+            {
+                tile.Places = w.Places(panel);
+                if (ahead) QGemmWindow256.Start(scratch.Outside, scratch.Init, tile.B, tile.Places, rows, tile.Init = scratch.Starts);
+                else tile.Outside = scratch.Outside.Bounds;
+            }
             if (finishes)
             {
                 tile.Y = Y + firstRow * YStride + (nint)column * columnBytes;
@@ -228,6 +234,7 @@ internal unsafe struct QGemmPanels
                     kernel.Run(&tile);
                     tile.Rows += longer * tableStride;
                     tile.Y += longer * (share + 1) * YStride;
+                    tile.Init += longer * (share + 1) * tile.InitStride;
                     if (tile.Outside != null) tile.Outside += longer * (share + 1) * 4;
                     tile.Ahead += longer * tile.Taps * tile.AheadStep;
                 }
@@ -252,6 +259,7 @@ internal unsafe struct QGemmPanels
                     count *= alike;
                     tile.Rows += alike * tableStride;
                     tile.C += count * nr;
+                    tile.Init += count * tile.InitStride;
                     if (tile.Outside != null) tile.Outside += count * 4;
                     row += count;
                 }

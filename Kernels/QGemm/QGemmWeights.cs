@@ -119,7 +119,7 @@ internal sealed unsafe class QGemmWeights
     private int PlanLength => PlanHeader + Groups;
 
     /// <summary>Where the bytes of each group lie in a panel whose rows of A are taken apart.</summary>
-    internal int* Places(int panel) => (int*)_places!.Pointer + (nint)panel * Groups;
+    internal int* Places(int panel) => (int*)_places!.Pointer + (nint)panel * Sections * Groups;
 
     /// <summary>Largest value of the dense part of A; below <see cref="LargestActivation"/> rows have to be taken apart.</summary>
     public int Width { get; private set; } = byte.MaxValue;
@@ -588,18 +588,14 @@ internal sealed unsafe class QGemmWeights
     /// <summary>Columns and depth below which taking rows apart costs more than it saves.</summary>
     private const int FewestColumnsApart = 40, SmallestDepthApart = 40;
 
-    /// <summary>
-    /// Time of a listed group, of taking a group apart (once for all columns), and of the branches that a row with listed groups mispredicts, in units of a group of one row and one
-    /// panel multiplied as fours.
-    /// </summary>
-    private const double ListedCost = 2, ApartCost = 6, BranchCost = 9;
+    /// <summary>Time of a listed group, of taking a group apart (once for all columns), and of starting values of a row, in units of a group of one row and one panel multiplied as fours.</summary>
+    private const double ListedCost = 2.7, ApartCost = 6, StartCost = 2;
 
     /// <summary>What listed groups are expected to add to the time of one group, with a dense part up to <paramref name="width"/>.</summary>
     private double ApartCosts(int width)
     {
         if (width >= LargestActivation) return 0;
-        double share = X86.QGemmWindow256.ExpectedShare(width), groups = Sections * Groups;
-        return ListedCost * share + ApartCost / Columns + BranchCost * (1 - Math.Pow(1 - share, groups)) / groups;
+        return ListedCost * X86.QGemmWindow256.ExpectedShare(width) + ApartCost / Columns + StartCost / (Sections * Groups);
     }
 
     /// <summary>Speed that is to be expected, on the scale of <see cref="QGemmKernel.Throughput"/>.</summary>
@@ -678,7 +674,7 @@ internal sealed unsafe class QGemmWeights
         Proof = new QGemmProof(total, fours, pairs, largest);
         bool lists = TakesApart;
         var packed = new NativeBuffer((long)(fours + pairs) * groupBytes + Proof.Words * (lists ? 3L : 2L) * groupBytes);
-        if (lists) _places = new NativeBuffer((long)Panels * Groups * sizeof(int));
+        if (lists) _places = new NativeBuffer((long)Panels * Sections * Groups * sizeof(int));
         _plan = new NativeBuffer((long)Panels * Sections * planLength * sizeof(int));
         _panelOffsets = new int[Panels];
         byte* origin = packed.Pointer, to = origin;
@@ -686,12 +682,13 @@ internal sealed unsafe class QGemmWeights
         for (int panel = 0; panel < Panels; panel++)
         {
             int start = checked((int)(to - origin));
-            int* places = lists ? Places(panel) : null;
+            int* sectionPlaces = lists ? Places(panel) : null;
             _panelOffsets[panel] = start;
             for (int section = 0; section < Sections; section++, plan += planLength)
             {
                 int first = (panel * Sections + section) * Groups;
-                int* offset = plan + PlanHeader;
+                int* offset = plan + PlanHeader, places = sectionPlaces;
+                sectionPlaces += lists ? Groups : 0;
                 for (int group = 0; group < Groups; group++)
                 {
                     int partner = partners[first + group] - first;

@@ -36,16 +36,18 @@ internal static unsafe class QGemmPairTile256
     private static Vector256<int> Fours(Vector256<int> a, Vector256<int> next, Vector256<int> b, Vector256<int> nextB, Vector256<short> ones) =>
         Avx2.MultiplyAddAdjacent(Avx2.Add(Avx2.MultiplyAddAdjacent(a.AsByte(), b.AsSByte()), Avx2.MultiplyAddAdjacent(next.AsByte(), nextB.AsSByte())), ones);
 
+    /// <summary>Sums of the products of a group whose sums of two are safe.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<int> Pairs(Vector256<int> a, Vector256<int> b, Vector256<short> ones) =>
+    public static Vector256<int> Pairs(Vector256<int> a, Vector256<int> b, Vector256<short> ones) =>
         Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(a.AsByte(), b.AsSByte()), ones);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<int> Words(Vector256<int> acc, Vector256<short> a, Vector256<int> b) =>
         Avx2.Add(acc, Avx2.MultiplyAddAdjacent(a, b.AsInt16()));
 
+    /// <summary>Four bytes of a row in every lane.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<int> Broadcast(byte* a) => Vector256.Create(*(int*)a);
+    public static Vector256<int> Broadcast(byte* a) => Vector256.Create(*(int*)a);
 
     /// <summary>Asks for weights of a product with one row, which memory alone slows down: hardware does not fetch ahead beyond a page.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -60,14 +62,27 @@ internal static unsafe class QGemmPairTile256
     private static void Run<TRows, TWide>(QGemmTile* tile) where TRows : struct, IRowCount where TWide : struct, ISwitch
     {
         byte** rows = tile->Rows;
-        int* c = tile->C;
-        byte* y = tile->Y, ahead = tile->Ahead, wanted = ahead;
+        int* c = tile->C, init = tile->Init;
         int* outside = tile->Outside;
+        byte* y = tile->Y, ahead = tile->Ahead, wanted = ahead;
         Vector256<short> ones = Vector256.Create((short)1);
         for (nint tiles = tile->Tiles; tiles > 0; tiles--)
         {
-            Vector256<int> c00 = Vector256.Load(tile->Init), c01 = TWide.On ? Vector256.Load(tile->Init + 8) : c00;
+            Vector256<int> c00 = Vector256.Load(init), c01 = TWide.On ? Vector256.Load(init + 8) : c00;
+            init += tile->InitStride;
             Vector256<int> c10 = c00, c11 = c01, c20 = c00, c21 = c01;
+            if (TRows.Value > 1)
+            {
+                c10 = Vector256.Load(init);
+                if (TWide.On) c11 = Vector256.Load(init + 8);
+                init += tile->InitStride;
+            }
+            if (TRows.Value > 2)
+            {
+                c20 = Vector256.Load(init);
+                if (TWide.On) c21 = Vector256.Load(init + 8);
+                init += tile->InitStride;
+            }
             byte* b = tile->B;
             int* plan = tile->Plan;
             for (nint tap = tile->Taps; tap > 0; tap--, rows += Mr)
