@@ -121,7 +121,7 @@ internal sealed unsafe class QConvTranspose
         for (int p = 0; p < _phases.Length; p++)
         {
             foreach (QGemmWeights w in weights.Phases[p])
-                _workerBytes = Math.Max(_workerBytes, QGemmScratch.Carve(null, w, QGemmBlocking.LargestRowsPerPiece(_phases[p].W.Outputs, w), 0, out _));
+                _workerBytes = Math.Max(_workerBytes, QGemmScratch.Carve(null, w, QGemmBlocking.LargestRowsPerPiece(_phases[p].W.Outputs, w), 0, 0, out _));
         }
         int bytes = shape.GroupInChannels * weights.Kernel.ElementBytes;
         _padRow = new AlignedBuffer(bytes + Slack);
@@ -222,7 +222,7 @@ internal sealed unsafe class QConvTranspose
             QGemmWeights weights = Owner._weights.Phases[Phase][group];
             QEpilogue epilogue = Owner.Epilogue;
             int most = QGemmBlocking.LargestRowsPerPiece(w.Outputs, weights);
-            QGemmScratch.Carve(Scratch + worker * WorkerBytes, weights, most, 0, out QGemmScratch scratch);
+            QGemmScratch.Carve(Scratch + worker * WorkerBytes, weights, most, 0, 0, out QGemmScratch scratch);
 
             int channel = group * shape.GroupOutChannels;
             nint pixel = (((nint)n * shape.D.Output + d.OutStart + plane * d.OutStep) * shape.H.Output + h.OutStart + line * h.OutStep) * shape.W.Output + w.OutStart;

@@ -1,6 +1,7 @@
 using Octet.Kernels.Cpu;
 using Octet.Kernels.Geometry;
 using Octet.Kernels.QConv.Winograd;
+using Octet.Kernels.QConv.X86;
 using Octet.Kernels.QGemm;
 
 namespace Octet.Kernels.QConv;
@@ -230,7 +231,7 @@ internal sealed unsafe class QConvWeights
         for (int g = 0; g < shape.Groups; g++)
         {
             ReadOnlySpan<int> groupZeroPoints = zeroPoints.Length <= 1 ? zeroPoints : zeroPoints.Slice(g * groupOut, groupOut);
-            groups[g] = QGemmWeights.Pack(source + (long)g * groupOut * filter, flip, groupOut, filter, sections, sectionLength, offsets, groupZeroPoints, method.Kernel!, largestActivation, mayTakeApart: method.Form == QConvForm.Pointwise);
+            groups[g] = QGemmWeights.Pack(source + (long)g * groupOut * filter, flip, groupOut, filter, sections, sectionLength, offsets, groupZeroPoints, method.Kernel!, largestActivation, mayTakeApart: method.Form == QConvForm.Pointwise || method.Form == QConvForm.Indirect && QConvWindow256.Suits(shape));
         }
         return new(method, shape, groups);
     }

@@ -4,6 +4,7 @@ using Octet.Kernels.Cpu;
 using Octet.Kernels.Geometry;
 using Octet.Kernels.Memory;
 using Octet.Kernels.QConv.Winograd;
+using Octet.Kernels.QConv.X86;
 using Octet.Kernels.QGemm;
 using Octet.Kernels.Requantize;
 using Octet.Kernels.Threading;
@@ -34,6 +35,7 @@ internal sealed unsafe class QConvolution
     private readonly AlignedBuffer? _padRow;
     private readonly QDepthwisePlan? _depthwise;
     private readonly QWinogradPlan? _winograd;
+    private readonly QConvWindow256? _window;
 
     private QConvolution(ConvShape shape, QConvWeights weights, int xZeroPoint, QEpilogue epilogue, int outputStride)
     {
@@ -74,6 +76,7 @@ internal sealed unsafe class QConvolution
         {
             _padRow = new AlignedBuffer(shape.InChannels);
             _padRow.Span<byte>(0, shape.InChannels).Fill((byte)xZeroPoint);
+            if (Weights.Groups[0].TakesApart) _window = new QConvWindow256(shape, xZeroPoint, Weights.Groups[0].Width);
         }
     }
 
@@ -131,8 +134,13 @@ internal sealed unsafe class QConvolution
         if (_winograd is not null) return checked((int)(Alignment + workers * _winograd.WorkerBytes));
         QGemmWeights w = Weights.Groups[0];
         if (Form == QConvForm.Pointwise) return QGemmDriver.ScratchBytes(Rows, w, workers);
-        long perWorker = QGemmScratch.Carve(null, w, QGemmBlocking.LargestRowsPerPiece(Rows, w), 0, out _);
-        return checked((int)(Alignment + workers * perWorker + PaddedBytes));
+        return checked((int)(Alignment + workers * WindowWorkerBytes(w) + PaddedBytes + (_window?.SharedBytes ?? 0)));
+    }
+
+    private long WindowWorkerBytes(QGemmWeights w)
+    {
+        int rows = QGemmBlocking.LargestRowsPerPiece(Rows, w);
+        return QGemmScratch.Carve(null, w, rows, 0, _window?.Listed(rows, w.Sections) ?? 0, out _);
     }
 
     private long PaddedBytes => Form is QConvForm.Padded or QConvForm.PaddedRuns
@@ -202,7 +210,13 @@ internal sealed unsafe class QConvolution
     private void RunWindows(byte* x, byte* sum, byte* y, byte* scratch, Parallelism p)
     {
         QGemmWeights w = Weights.Groups[0];
-        byte* source = x;
+        byte* source = x, shared = scratch;
+        bool lists = false;
+        if (_window is not null)
+        {
+            lists = _window.TakeApart(x, shared, p);
+            scratch += _window.SharedBytes;
+        }
         if (Form != QConvForm.Indirect)
         {
             source = scratch;
@@ -218,9 +232,11 @@ internal sealed unsafe class QConvolution
             Sum = sum,
             Y = y,
             Blocking = QGemmBlocking.Choose(Rows, w, p.MaxWorkers),
+            Shared = shared,
+            Lists = lists,
             Scratch = scratch,
             ScratchRows = rows,
-            WorkerBytes = QGemmScratch.Carve(null, w, rows, 0, out _),
+            WorkerBytes = WindowWorkerBytes(w),
         };
         p.For(ref work, checked(work.Blocking.Pieces * Shape.Groups));
     }
@@ -280,6 +296,10 @@ internal sealed unsafe class QConvolution
         public byte* Sum;
         public byte* Y;
         public QGemmBlocking Blocking;
+
+        /// <summary>The input taken apart, and whether with listed groups.</summary>
+        public byte* Shared;
+        public bool Lists;
         public byte* Scratch;
         public int ScratchRows;
         public long WorkerBytes;
@@ -290,12 +310,30 @@ internal sealed unsafe class QConvolution
             int group = piece / Blocking.Pieces;
             piece -= group * Blocking.Pieces;
             QGemmWeights w = Owner.Weights.Groups[group];
-            QGemmScratch.Carve(Scratch + worker * WorkerBytes, w, ScratchRows, 0, out QGemmScratch scratch);
+            QConvWindow256? window = Owner._window;
+            QGemmScratch.Carve(Scratch + worker * WorkerBytes, w, ScratchRows, 0, window?.Listed(ScratchRows, w.Sections) ?? 0, out QGemmScratch scratch);
             int rowPiece = piece % Blocking.RowPieces, panelPiece = piece / Blocking.RowPieces;
             int firstRow = rowPiece * Blocking.RowsPerPiece, rows = Math.Min(Blocking.RowsPerPiece, Owner.Rows - firstRow);
             int firstPanel = panelPiece * Blocking.PanelsPerPiece, lastPanel = Math.Min(firstPanel + Blocking.PanelsPerPiece, w.Panels);
-            if (Owner.Form == QConvForm.Indirect) FindTaps(group, firstRow, rows, w, scratch.Rows);
-            else FindCorners(group, firstRow, rows, w, scratch.Rows);
+            nint sections = (nint)w.Sections * w.Kernel.Mr;
+            if (window is null)
+            {
+                if (Owner.Form == QConvForm.Indirect) FindTaps(X, Owner._padRow!.Pointer, group, firstRow, rows, w, scratch.Rows, sections);
+                else FindCorners(group, firstRow, rows, w, scratch.Rows);
+            }
+            else if (Lists)
+            {
+                FindTaps(window.Dense(Shared), window.Pad(0), group, firstRow, rows, w, scratch.Rows, sections);
+                window.Gather(Shared, scratch.Rows, rows, w.Kernel.Mr, w.Sections, ref scratch.Outside);
+                scratch.Base = window.Base;
+            }
+            else
+            {
+                FindTaps(window.Dense(Shared), window.Pad(1), group, firstRow, rows, w, scratch.Rows, 2 * sections);
+                FindTaps(window.Upper(Shared), window.Pad(2), group, firstRow, rows, w, scratch.Rows + sections, 2 * sections);
+                scratch.Starts = null;
+                scratch.Parts = 2;
+            }
             Owner.Panels(group, Sum, Y).Run(firstRow, rows, firstPanel, lastPanel, scratch);
         }
 
@@ -328,21 +366,20 @@ internal sealed unsafe class QConvolution
         }
 
         [MethodImpl(HotLoop.Optimized)]
-        private readonly void FindTaps(int group, int firstRow, int rows, QGemmWeights w, byte** table)
+        private readonly void FindTaps(byte* source, byte* pad, int group, int firstRow, int rows, QGemmWeights w, byte** table, nint tableStride)
         {
             ConvShape shape = Owner.Shape;
             WindowAxis da = shape.D, ha = shape.H, wa = shape.W;
             int mr = w.Kernel.Mr, tiles = (rows + mr - 1) / mr, sections = w.Sections;
-            byte* pad = Owner._padRow!.Pointer;
             ref int offsets = ref MemoryMarshal.GetArrayDataReference(Owner._sectionOffsets);
             Position at = Position.Of(shape, firstRow);
-            for (int t = 0; t < tiles; t++, table += (nint)sections * mr)
+            for (int t = 0; t < tiles; t++, table += tableStride)
             {
                 QGemmPanels.Tile(rows, mr, t, out _, out int count);
                 for (int r = 0; r < count; r++, at.Next(shape))
                 {
                     byte** to = table + r;
-                    byte* image = X + (nint)at.N * shape.InputPixels * shape.InChannels + group * shape.GroupInChannels;
+                    byte* image = source + (nint)at.N * shape.InputPixels * shape.InChannels + group * shape.GroupInChannels;
                     int firstD = at.D * da.Stride - da.PadBegin, firstH = at.H * ha.Stride - ha.PadBegin, firstW = at.W * wa.Stride - wa.PadBegin;
                     if (firstD >= 0 && firstD <= da.Input - da.Span && firstH >= 0 && firstH <= ha.Input - ha.Span && firstW >= 0 && firstW <= wa.Input - wa.Span)
                     {

@@ -49,7 +49,7 @@ internal static unsafe class QGemmDriver
     public static int ScratchBytes(int m, QGemmWeights w, int workers, bool signed = false)
     {
         int rows = QGemmBlocking.LargestRowsPerPiece(m, w);
-        return checked((int)(Alignment + workers * QGemmScratch.Carve(null, w, rows, CopiedRows(w, rows, signed), out _)));
+        return checked((int)(Alignment + workers * QGemmScratch.Carve(null, w, rows, CopiedRows(w, rows, signed), ListedGroups(w, rows), out _)));
     }
 
     /// <summary>Multiplies unsigned A.</summary>
@@ -125,13 +125,16 @@ internal static unsafe class QGemmDriver
             ScratchRows = rows,
             ScratchCopies = CopiedRows(w, rows, signed),
         };
-        work.WorkerBytes = QGemmScratch.Carve(null, w, rows, work.ScratchCopies, out _);
+        work.WorkerBytes = QGemmScratch.Carve(null, w, rows, work.ScratchCopies, ListedGroups(w, rows), out _);
         p.For(ref work, work.Blocking.Pieces);
     }
 
     /// <summary>Rows of a piece that may have to be copied.</summary>
     private static int CopiedRows(QGemmWeights w, int rows, bool signed) =>
         w.Kernel.Packing == QGemmPacking.Words || signed || w.TakesApart ? rows : Math.Min(rows, w.Kernel.Kr);
+
+    /// <summary>Groups of a piece that may be listed before two dense passes are faster.</summary>
+    private static int ListedGroups(QGemmWeights w, int rows) => w.TakesApart ? (int)(rows * w.Groups * QGemmWindow256.LargestShare) + 1 : 0;
 
     private struct Pieces : IPieces
     {
@@ -153,7 +156,7 @@ internal static unsafe class QGemmDriver
         public void Run(int piece, int worker)
         {
             QGemmWeights w = Panels.Weights;
-            QGemmScratch.Carve(Scratch + worker * WorkerBytes, w, ScratchRows, ScratchCopies, out QGemmScratch scratch);
+            QGemmScratch.Carve(Scratch + worker * WorkerBytes, w, ScratchRows, ScratchCopies, ListedGroups(w, ScratchRows), out QGemmScratch scratch);
             // Panels outside, rows inside: neighbouring pieces share their panels of B.
             int rowPiece = piece % Blocking.RowPieces, panelPiece = piece / Blocking.RowPieces;
             int firstRow = rowPiece * Blocking.RowsPerPiece, rows = Math.Min(Blocking.RowsPerPiece, M - firstRow);

@@ -47,8 +47,8 @@ internal unsafe struct QGemmTile
     /// <summary>For <see cref="QGemmPacking.Pairs"/>, int32 from the starting values of one row to those of the next; 0 where all rows start alike.</summary>
     public nint InitStride;
 
-    /// <summary>For <see cref="QGemmPacking.Pairs"/>: every section reads the same panel again, because its rows are dense parts of the same rows of A.</summary>
-    public bool Again;
+    /// <summary>For <see cref="QGemmPacking.Pairs"/>: how often all sections are multiplied by the same panel, each time with further addresses: dense parts of the same rows of A.</summary>
+    public nint Passes;
 
     /// <summary>For <see cref="QGemmPacking.Pairs"/>: four bounds per row of the listed groups to add and to subtract; null if there are none, or if they are among the starting values.</summary>
     public int* Outside;

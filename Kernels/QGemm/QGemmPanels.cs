@@ -99,7 +99,13 @@ internal unsafe struct QGemmScratch
     public static int TilesPerEpilogue(int mr) => Math.Max(1, RowsPerEpilogue / mr);
 
     /// <summary>Carves <paramref name="scratch"/>, or only measures if it is null; returns the bytes used, a multiple of 64.</summary>
-    public static long Carve(byte* scratch, QGemmWeights w, int rows, int copiedRows, out QGemmScratch result)
+    /// <param name="scratch">Memory, aligned.</param>
+    /// <param name="w">Packed B.</param>
+    /// <param name="rows">Rows of a piece.</param>
+    /// <param name="copiedRows">Rows that may be copied.</param>
+    /// <param name="listed">With rows taken apart, most groups that are listed; else 0.</param>
+    /// <param name="result">Where everything lies.</param>
+    public static long Carve(byte* scratch, QGemmWeights w, int rows, int copiedRows, int listed, out QGemmScratch result)
     {
         QGemmKernel kernel = w.Kernel;
         byte* at = scratch;
@@ -111,21 +117,17 @@ internal unsafe struct QGemmScratch
         }
         int tiles = (rows + kernel.Mr - 1) / kernel.Mr;
         result = new QGemmScratch();
-        bool split = w.TakesApart && copiedRows > 0;
         result.C = (int*)Take((long)Math.Min(tiles, TilesPerEpilogue(kernel.Mr)) * kernel.Mr * kernel.Nr * sizeof(int));
         result.Init = (int*)Take(kernel.Nr * sizeof(int));
         result.RowSums = (int*)Take(w.HasZeroPoints ? (long)rows * sizeof(int) : 0);
-        result.Rows = (byte**)Take((long)tiles * w.Sections * kernel.Mr * sizeof(byte*) * (split ? 2 : 1));
-        if (split)
+        result.Rows = (byte**)Take((long)tiles * w.Sections * kernel.Mr * sizeof(byte*) * (listed > 0 ? 2 : 1));
+        if (listed > 0)
         {
-            int capacity = (int)(rows * w.Groups * QGemmWindow256.LargestShare) + 1;
-            byte* lists = Take(QGemmWindow256.Lists.Bytes(rows, capacity));
-            if (scratch != null) result.Outside = QGemmWindow256.Lists.Carve(lists, capacity);
+            byte* lists = Take(QGemmWindow256.Lists.Bytes(rows, listed));
+            if (scratch != null) result.Outside = QGemmWindow256.Lists.Carve(lists, listed);
             result.Starts = (int*)Take((long)rows * kernel.Nr * sizeof(int));
-            result.Copies = Take(2L * copiedRows * w.RowBytes + QGemmWindow256.Slack);
-            return at - scratch;
         }
-        result.Copies = Take((long)copiedRows * w.RowBytes);
+        result.Copies = Take(listed > 0 ? 2L * copiedRows * w.RowBytes + QGemmWindow256.Slack : (long)copiedRows * w.RowBytes);
         return at - scratch;
     }
 }
@@ -175,10 +177,10 @@ internal unsafe struct QGemmPanels
         if (w.HasZeroPoints) SumRows(rows, scratch);
 
         QGemmTile tile;
-        tile.Taps = w.Sections * scratch.Parts;
-        nint sections = tiles * tile.Taps;
+        tile.Taps = w.Sections;
+        tile.Passes = scratch.Parts;
+        nint sections = (nint)tiles * w.Sections * scratch.Parts;
         bool asks = tiles > 1 && (firstRow == 0 || w.Bytes > KeptBytes);
-        tile.Again = scratch.Parts > 1;
         tile.Groups = w.Groups;
         bool outside = scratch.Starts != null, ahead = outside && scratch.Outside.AreFew(rows);
         tile.InitStride = ahead ? nr : 0;
@@ -236,7 +238,7 @@ internal unsafe struct QGemmPanels
                     tile.Y += longer * (share + 1) * YStride;
                     tile.Init += longer * (share + 1) * tile.InitStride;
                     if (tile.Outside != null) tile.Outside += longer * (share + 1) * 4;
-                    tile.Ahead += longer * tile.Taps * tile.AheadStep;
+                    tile.Ahead += longer * tile.Taps * tile.Passes * tile.AheadStep;
                 }
                 (tile.Tiles, tile.RowCount) = (tiles - longer, share);
                 kernel.Run(&tile);
@@ -252,7 +254,7 @@ internal unsafe struct QGemmPanels
                 {
                     int count = t < longer ? share + 1 : share, alike = !kernel.Finishes ? 1 : (t < longer ? Math.Min(longer, end) : end) - t;
                     (tile.RowCount, tile.Tiles) = (count, alike);
-                    if (kernel.Finishes) tile.Ahead = next + t * tile.Taps * tile.AheadStep;
+                    if (kernel.Finishes) tile.Ahead = next + t * tile.Taps * tile.Passes * tile.AheadStep;
                     else if (nextBytes <= (nint)tiles * MostAhead) Prefetch(next, nextBytes, t, alike, tiles);
                     kernel.Run(&tile);
                     t += alike;

@@ -722,12 +722,14 @@ internal sealed unsafe class QGemmWeights
                     }
                     to += 2 * groupBytes;
                 }
-                for (int group = 0; lists && group < Groups; group++)
-                {
-                    if (partners[first + group] >= 0) continue;
-                    places[group] = (int)(to - origin) - start;
-                    to = Copy(source + (nint)(first + group) * groupBytes, to, groupBytes);
-                }
+            }
+            // Behind all that is read in order: the bytes of groups that are words above.
+            int firstOfPanel = panel * Sections * Groups;
+            for (int group = 0; lists && group < Sections * Groups; group++)
+            {
+                if (partners[firstOfPanel + group] >= 0) continue;
+                Places(panel)[group] = (int)(to - origin) - start;
+                to = Copy(source + (nint)(firstOfPanel + group) * groupBytes, to, groupBytes);
             }
         }
         _packed = packed;

@@ -200,7 +200,7 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
         int mr = kernel.Mr, nr = kernel.Nr, calls = (tiles + mr - 1) / mr, share = tiles / calls, longer = tiles - share * calls;
         QGemmTile tile;
         tile.Rows = rows;
-        tile.Taps = 1;
+        tile.Taps = tile.Passes = 1;
         tile.Groups = _weights.Groups;
         tile.Init = (int*)_zeros.Pointer;
         tile.Plan = null;

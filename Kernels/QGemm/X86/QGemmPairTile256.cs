@@ -83,95 +83,94 @@ internal static unsafe class QGemmPairTile256
                 if (TWide.On) c21 = Vector256.Load(init + 8);
                 init += tile->InitStride;
             }
-            byte* b = tile->B;
-            int* plan = tile->Plan;
-            for (nint tap = tile->Taps; tap > 0; tap--, rows += Mr)
+            byte* b = null;
+            for (nint pass = tile->Passes; pass > 0; pass--)
             {
-                if (tile->AheadStep != 0)
+                b = tile->B;
+                int* plan = tile->Plan;
+                for (nint tap = tile->Taps; tap > 0; tap--, rows += Mr)
                 {
-                    wanted += tile->AheadStep;
-                    ahead = QGemmFinish256.Ahead(ahead, wanted < tile->AheadEnd ? wanted : tile->AheadEnd);
-                }
-                byte* a0 = rows[0];
-                byte* a1 = TRows.Value > 1 ? rows[1] : a0;
-                byte* a2 = TRows.Value > 2 ? rows[2] : a0;
-                int* fours = plan + 3 + 2 * plan[0], pairs = fours + plan[1], words = pairs + plan[2];
-                for (plan += 3; plan < fours; plan += 2, b += Nr * 8)
-                {
-                    nint k = plan[0], l = plan[1];
-                    if (TRows.Value == 1) Ahead(b, 128);
-                    Vector256<int> b0 = Vector256.Load((int*)b), b1 = TWide.On ? Vector256.Load((int*)b + 8) : b0;
-                    Vector256<int> b2 = Vector256.Load((int*)b + Nr), b3 = TWide.On ? Vector256.Load((int*)b + Nr + 8) : b2;
-                    Vector256<int> a = Broadcast(a0 + k), next = Broadcast(a0 + l);
-                    c00 = Avx2.Add(c00, Fours(a, next, b0, b2, ones));
-                    if (TWide.On) c01 = Avx2.Add(c01, Fours(a, next, b1, b3, ones));
-                    if (TRows.Value > 1)
+                    if (tile->AheadStep != 0)
                     {
-                        a = Broadcast(a1 + k);
-                        next = Broadcast(a1 + l);
-                        c10 = Avx2.Add(c10, Fours(a, next, b0, b2, ones));
-                        if (TWide.On) c11 = Avx2.Add(c11, Fours(a, next, b1, b3, ones));
+                        wanted += tile->AheadStep;
+                        ahead = QGemmFinish256.Ahead(ahead, wanted < tile->AheadEnd ? wanted : tile->AheadEnd);
                     }
-                    if (TRows.Value > 2)
+                    byte* a0 = rows[0];
+                    byte* a1 = TRows.Value > 1 ? rows[1] : a0;
+                    byte* a2 = TRows.Value > 2 ? rows[2] : a0;
+                    int* fours = plan + 3 + 2 * plan[0], pairs = fours + plan[1], words = pairs + plan[2];
+                    for (plan += 3; plan < fours; plan += 2, b += Nr * 8)
                     {
-                        a = Broadcast(a2 + k);
-                        next = Broadcast(a2 + l);
-                        c20 = Avx2.Add(c20, Fours(a, next, b0, b2, ones));
-                        if (TWide.On) c21 = Avx2.Add(c21, Fours(a, next, b1, b3, ones));
+                        nint k = plan[0], l = plan[1];
+                        if (TRows.Value == 1) Ahead(b, 128);
+                        Vector256<int> b0 = Vector256.Load((int*)b), b1 = TWide.On ? Vector256.Load((int*)b + 8) : b0;
+                        Vector256<int> b2 = Vector256.Load((int*)b + Nr), b3 = TWide.On ? Vector256.Load((int*)b + Nr + 8) : b2;
+                        Vector256<int> a = Broadcast(a0 + k), next = Broadcast(a0 + l);
+                        c00 = Avx2.Add(c00, Fours(a, next, b0, b2, ones));
+                        if (TWide.On) c01 = Avx2.Add(c01, Fours(a, next, b1, b3, ones));
+                        if (TRows.Value > 1)
+                        {
+                            a = Broadcast(a1 + k);
+                            next = Broadcast(a1 + l);
+                            c10 = Avx2.Add(c10, Fours(a, next, b0, b2, ones));
+                            if (TWide.On) c11 = Avx2.Add(c11, Fours(a, next, b1, b3, ones));
+                        }
+                        if (TRows.Value > 2)
+                        {
+                            a = Broadcast(a2 + k);
+                            next = Broadcast(a2 + l);
+                            c20 = Avx2.Add(c20, Fours(a, next, b0, b2, ones));
+                            if (TWide.On) c21 = Avx2.Add(c21, Fours(a, next, b1, b3, ones));
+                        }
                     }
-                }
-                for (; plan < pairs; plan++, b += Nr * 4)
-                {
-                    nint k = *plan;
-                    if (TRows.Value == 1) Ahead(b, 64);
-                    Vector256<int> b0 = Vector256.Load((int*)b), b1 = TWide.On ? Vector256.Load((int*)b + 8) : b0;
-                    Vector256<int> a = Broadcast(a0 + k);
-                    c00 = Avx2.Add(c00, Pairs(a, b0, ones));
-                    if (TWide.On) c01 = Avx2.Add(c01, Pairs(a, b1, ones));
-                    if (TRows.Value > 1)
+                    for (; plan < pairs; plan++, b += Nr * 4)
                     {
-                        a = Broadcast(a1 + k);
-                        c10 = Avx2.Add(c10, Pairs(a, b0, ones));
-                        if (TWide.On) c11 = Avx2.Add(c11, Pairs(a, b1, ones));
+                        nint k = *plan;
+                        if (TRows.Value == 1) Ahead(b, 64);
+                        Vector256<int> b0 = Vector256.Load((int*)b), b1 = TWide.On ? Vector256.Load((int*)b + 8) : b0;
+                        Vector256<int> a = Broadcast(a0 + k);
+                        c00 = Avx2.Add(c00, Pairs(a, b0, ones));
+                        if (TWide.On) c01 = Avx2.Add(c01, Pairs(a, b1, ones));
+                        if (TRows.Value > 1)
+                        {
+                            a = Broadcast(a1 + k);
+                            c10 = Avx2.Add(c10, Pairs(a, b0, ones));
+                            if (TWide.On) c11 = Avx2.Add(c11, Pairs(a, b1, ones));
+                        }
+                        if (TRows.Value > 2)
+                        {
+                            a = Broadcast(a2 + k);
+                            c20 = Avx2.Add(c20, Pairs(a, b0, ones));
+                            if (TWide.On) c21 = Avx2.Add(c21, Pairs(a, b1, ones));
+                        }
                     }
-                    if (TRows.Value > 2)
+                    for (; plan < words; plan++, b += Nr * 8)
                     {
-                        a = Broadcast(a2 + k);
-                        c20 = Avx2.Add(c20, Pairs(a, b0, ones));
-                        if (TWide.On) c21 = Avx2.Add(c21, Pairs(a, b1, ones));
+                        nint k = *plan;
+                        if (TRows.Value == 1) Ahead(b, 128);
+                        Vector256<short> lower = Vector256.Create((short)0x00FF);
+                        Vector256<int> b0 = Vector256.Load((int*)b), b1 = TWide.On ? Vector256.Load((int*)b + 8) : b0;
+                        Vector256<int> b2 = Vector256.Load((int*)b + Nr), b3 = TWide.On ? Vector256.Load((int*)b + Nr + 8) : b2;
+                        Vector256<short> a = Broadcast(a0 + k).AsInt16(), even = a & lower, odd = Avx2.ShiftRightLogical(a, 8);
+                        c00 = Words(Words(c00, even, b0), odd, b2);
+                        if (TWide.On) c01 = Words(Words(c01, even, b1), odd, b3);
+                        if (TRows.Value > 1)
+                        {
+                            a = Broadcast(a1 + k).AsInt16();
+                            even = a & lower;
+                            odd = Avx2.ShiftRightLogical(a, 8);
+                            c10 = Words(Words(c10, even, b0), odd, b2);
+                            if (TWide.On) c11 = Words(Words(c11, even, b1), odd, b3);
+                        }
+                        if (TRows.Value > 2)
+                        {
+                            a = Broadcast(a2 + k).AsInt16();
+                            even = a & lower;
+                            odd = Avx2.ShiftRightLogical(a, 8);
+                            c20 = Words(Words(c20, even, b0), odd, b2);
+                            if (TWide.On) c21 = Words(Words(c21, even, b1), odd, b3);
+                        }
                     }
-                }
-                for (; plan < words; plan++, b += Nr * 8)
-                {
-                    nint k = *plan;
-                    if (TRows.Value == 1) Ahead(b, 128);
-                    Vector256<short> lower = Vector256.Create((short)0x00FF);
-                    Vector256<int> b0 = Vector256.Load((int*)b), b1 = TWide.On ? Vector256.Load((int*)b + 8) : b0;
-                    Vector256<int> b2 = Vector256.Load((int*)b + Nr), b3 = TWide.On ? Vector256.Load((int*)b + Nr + 8) : b2;
-                    Vector256<short> a = Broadcast(a0 + k).AsInt16(), even = a & lower, odd = Avx2.ShiftRightLogical(a, 8);
-                    c00 = Words(Words(c00, even, b0), odd, b2);
-                    if (TWide.On) c01 = Words(Words(c01, even, b1), odd, b3);
-                    if (TRows.Value > 1)
-                    {
-                        a = Broadcast(a1 + k).AsInt16();
-                        even = a & lower;
-                        odd = Avx2.ShiftRightLogical(a, 8);
-                        c10 = Words(Words(c10, even, b0), odd, b2);
-                        if (TWide.On) c11 = Words(Words(c11, even, b1), odd, b3);
-                    }
-                    if (TRows.Value > 2)
-                    {
-                        a = Broadcast(a2 + k).AsInt16();
-                        even = a & lower;
-                        odd = Avx2.ShiftRightLogical(a, 8);
-                        c20 = Words(Words(c20, even, b0), odd, b2);
-                        if (TWide.On) c21 = Words(Words(c21, even, b1), odd, b3);
-                    }
-                }
-                if (tile->Again)
-                {
-                    b = tile->B;
-                    plan = tile->Plan;
                 }
             }
 

@@ -28,6 +28,9 @@ internal static unsafe class QGemmWindow256
     /// <summary>Entries that may be written behind the last one, and bytes behind the last row.</summary>
     public const int Slack = 32;
 
+    /// <summary>Columns of the panels whose starting values take the listed groups.</summary>
+    public const int PanelColumns = 2 * Lanes;
+
     private const int Lanes = 8;
 
     /// <summary>Per mask of lanes: where the lanes that are set go, in order.</summary>
@@ -116,8 +119,8 @@ internal static unsafe class QGemmWindow256
         int* bounds = lists.Bounds + 4 * row;
         bounds[0] = lists.Above;
         bounds[2] = lists.FirstBelow + lists.Below;
-        if (c == 0) Row<No>(from, length, flip, 0, width, to, row * 2 * Lanes, ref lists);
-        else Row<Yes>(from, length, flip, c, width, to, row * 2 * Lanes, ref lists);
+        if (c == 0) Row<No>(from, length, flip, 0, width, to, row * PanelColumns, ref lists);
+        else Row<Yes>(from, length, flip, c, width, to, row * PanelColumns, ref lists);
         bounds[1] = lists.Above;
         bounds[3] = lists.FirstBelow + lists.Below;
     }
@@ -178,8 +181,8 @@ internal static unsafe class QGemmWindow256
         Vector256<int> left = Vector256.Load(init), right = Vector256.Load(init + Lanes);
         for (nint row = 0; row < rows; row++)
         {
-            left.Store(starts + row * 2 * Lanes);
-            right.Store(starts + row * 2 * Lanes + Lanes);
+            left.Store(starts + row * PanelColumns);
+            right.Store(starts + row * PanelColumns + Lanes);
         }
         Add<Yes>(lists, 0, lists.Above, panel, groups, starts);
         if (lists.Below > 0) Add<No>(lists, lists.FirstBelow, lists.Below, panel, groups, starts);
