@@ -11,12 +11,11 @@ using Octet.Kernels.Threading;
 
 namespace Octet.Kernels.QConv;
 
-/// <summary>Times the direct and the Winograd forms of a layer with weights that are not in the cache, once per process and shape.</summary>
+/// <summary>Times the direct and the Winograd form of a layer with weights that are not in the cache, once per process and shape.</summary>
 /// <remarks>
-/// Winograd multiplies less but reads 3.6 or 8 times the bytes of weights, so which form is faster depends on the memory of the machine as much as on the layer;
-/// in a network a layer's weights have been driven out of the near caches by those of the others. Where the direct kernel is known to be
-/// <see cref="LargestGain"/> times as fast as the words that Winograd multiplies, as VPDPBUSD on zmm is, nothing is timed and a session starts the sooner. Elsewhere
-/// one layer that suits Winograd best is timed first, and nothing more where it loses there. A layer takes four to fourteen runs of itself.
+/// Winograd multiplies less but transforms its filters in every run, so which form is faster depends on the layer and on the machine; in a network a layer's weights have been driven out of
+/// the near caches by those of the others. Where the direct kernel is known to be <see cref="LargestGain"/> times as fast as the words that Winograd multiplies, as VPDPBUSD on zmm is,
+/// nothing is timed and a session starts the sooner. Elsewhere one layer that suits Winograd best is timed first, and nothing more where it loses there. A layer takes four to eight runs of itself.
 /// </remarks>
 internal static class QConvTuning
 {
@@ -26,19 +25,13 @@ internal static class QConvTuning
     /// <summary>Runs of each form, by turns; the fastest counts, so that the first, which finds its room untouched, does no harm.</summary>
     private const int Rounds = 2;
 
-    /// <summary>Further runs where the gain is within a factor <see cref="Sure"/> of <see cref="Margin"/>.</summary>
+    /// <summary>Further runs where the forms are within a factor <see cref="Sure"/> of each other.</summary>
     private const int FurtherRounds = 2;
 
     private const double Sure = 1.07;
 
-    /// <summary>How much faster than the direct form F(4×4) is where F(2×2) is not timed too.</summary>
-    private const double Near = 1.3;
-
     /// <summary>Bytes read between runs: more than the second-level cache of almost any CPU in use.</summary>
     private const int FlushBytes = 4 << 20;
-
-    /// <summary>How much faster a form must be to count: its weights take 3.6 or 8 times the memory, and timings of one form differ by a twentieth on a quiet machine.</summary>
-    private const double Margin = 1.1;
 
     /// <summary>F(4×4) multiplies a quarter as often and spends a quarter of its time on transforms.</summary>
     private const float LargestGain = 3f;
@@ -123,24 +116,15 @@ internal static class QConvTuning
 
     private static (QConvForm? Form, string Reason) Measure(ConvShape shape, CpuFeatures cpu)
     {
-        QConvMethod fourMethod = QConvMethod.Winograd(QConvForm.Winograd4, shape, cpu)!;
-        int tiles = (shape.H.Output + QWinograd4.Output - 1) / QWinograd4.Output * ((shape.W.Output + QWinograd4.Output - 1) / QWinograd4.Output), rows = fourMethod.Kernel!.Mr;
-        if (tiles < rows) return (null, $"direct, since an image has {tiles} tiles of 4x4, fewer than the {rows} rows of a kernel that reads 8 times the weights for them");
-        // The first direct method is the faster one where the weights allow it.
-        using Trial direct = new(shape, QConvChoice.Direct(shape, cpu).First()), four = new(shape, fourMethod);
-        Alternate([direct, four], Rounds);
-        double two = double.PositiveInfinity;
-        if (four.Best * Near >= direct.Best)
-        {
-            using var twoTrial = new Trial(shape, QConvMethod.Winograd(QConvForm.Winograd2, shape, cpu)!);
-            Alternate([direct, twoTrial], Rounds);
-            double gain = direct.Best / Math.Min(twoTrial.Best, four.Best);
-            if (gain > Margin / Sure && gain < Margin * Sure) Alternate([direct, four, twoTrial], FurtherRounds);
-            two = twoTrial.Best;
-        }
-        QConvForm? form = Math.Min(two, four.Best) * Margin >= direct.Best ? null : four.Best <= two ? QConvForm.Winograd4 : QConvForm.Winograd2;
-        string twoText = double.IsInfinity(two) ? "" : $", 2x2 {Micros(two)}";
-        return (form, $"measured with cold weights: direct {Micros(direct.Best)}{twoText}, 4x4 {Micros(four.Best)}");
+        // F(4×4) multiplies least, but for images that one tile of 2×2 covers.
+        QConvForm form = shape.H.Output <= QWinograd2.Output && shape.W.Output <= QWinograd2.Output ? QConvForm.Winograd2 : QConvForm.Winograd4;
+        // The first direct method is the faster one where the weights allow it; here they do.
+        using Trial direct = new(shape, QConvChoice.Direct(shape, cpu).First()), winograd = new(shape, QConvMethod.Winograd(form, shape, cpu)!);
+        Alternate([direct, winograd], Rounds);
+        double gain = direct.Best / winograd.Best;
+        if (gain is > 1 / Sure and < Sure) Alternate([direct, winograd], FurtherRounds);
+        string name = form == QConvForm.Winograd4 ? "4x4" : "2x2";
+        return (winograd.Best < direct.Best ? form : null, $"measured with cold weights: direct {Micros(direct.Best)}, {name} {Micros(winograd.Best)}");
     }
 
     /// <summary>Runs all forms by turns, so that a stretch of time in which another program has the CPU cannot fall on one form alone.</summary>

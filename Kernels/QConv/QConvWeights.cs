@@ -245,7 +245,7 @@ internal sealed unsafe class QConvWeights
     internal static QConvWeights Ones(ConvShape shape, QConvMethod method)
     {
         if (method.IsWinograd)
-            return new(method, shape, [], null, QWinogradWeights.Ones(method.Kernel!, shape, method.Form == QConvForm.Winograd4 ? QWinograd4.Input : QWinograd2.Input));
+            return new(method, shape, [], null, QWinogradWeights.Ones(method.Kernel!, shape));
         (int sections, int length) = Sections(shape, method);
         var groups = new QGemmWeights[shape.Groups];
         for (int g = 0; g < groups.Length; g++) groups[g] = QGemmWeights.Ones(method.Kernel!, shape.GroupOutChannels, sections, length);

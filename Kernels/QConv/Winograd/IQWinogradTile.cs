@@ -54,8 +54,14 @@ internal interface IQWinogradTile
     /// <summary>Largest sum of the sizes of one row of the scaled G: <c>|U| ≤ FilterGrowth²·|w|</c>.</summary>
     static abstract int FilterGrowth { get; }
 
-    /// <summary>Scaled <c>G·(g[0], g[stride], g[2·stride])</c>.</summary>
-    static abstract unsafe void Filter(Vector256<short>* g, int stride, Vector256<short>* to);
+    /// <summary>Scaled <c>G·(g0, g1, g2)</c>.</summary>
+    static abstract unsafe void Filter(Vector256<short> g0, Vector256<short> g1, Vector256<short> g2, Vector256<short>* to, nint toStride);
+
+    /// <summary>The two of its elements that <see cref="Pair"/> numbers: they share most of their additions.</summary>
+    static abstract void Filter(int pair, Vector256<short> g0, Vector256<short> g1, Vector256<short> g2, out Vector256<short> first, out Vector256<short> second);
+
+    /// <summary>Which elements of a dimension make up pair 0 … <c>Input / 2 − 1</c>.</summary>
+    static abstract (int First, int Second) Pair(int pair);
 
     /// <summary><c>Bᵀ·d</c>.</summary>
     static abstract unsafe void Data<TFrom>(TFrom from, Vector256<short>* to, nint toStride) where TFrom : struct, IWinogradData;
@@ -84,14 +90,30 @@ internal readonly struct QWinograd2 : IQWinogradTile
     public static int FilterGrowth => 3;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static unsafe void Filter(Vector256<short>* g, int stride, Vector256<short>* to)
+    public static unsafe void Filter(Vector256<short> g0, Vector256<short> g1, Vector256<short> g2, Vector256<short>* to, nint toStride)
     {
-        Vector256<short> g0 = g[0], g1 = g[stride], g2 = g[2 * stride], even = g0 + g2;
+        Vector256<short> even = g0 + g2;
         to[0] = g0 << 1;
-        to[1] = even + g1;
-        to[2] = even - g1;
-        to[3] = g2 << 1;
+        to[toStride] = even + g1;
+        to[2 * toStride] = even - g1;
+        to[3 * toStride] = g2 << 1;
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Filter(int pair, Vector256<short> g0, Vector256<short> g1, Vector256<short> g2, out Vector256<short> first, out Vector256<short> second)
+    {
+        if (pair == 0)
+        {
+            first = g0 << 1;
+            second = g2 << 1;
+            return;
+        }
+        Vector256<short> even = g0 + g2;
+        first = even + g1;
+        second = even - g1;
+    }
+
+    public static (int First, int Second) Pair(int pair) => pair == 0 ? (0, 3) : (1, 2);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static unsafe void Data<TFrom>(TFrom from, Vector256<short>* to, nint toStride) where TFrom : struct, IWinogradData
@@ -134,16 +156,32 @@ internal readonly struct QWinograd4 : IQWinogradTile
     public static int FilterGrowth => 8;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static unsafe void Filter(Vector256<short>* g, int stride, Vector256<short>* to)
+    public static unsafe void Filter(Vector256<short> g0, Vector256<short> g1, Vector256<short> g2, Vector256<short>* to, nint toStride)
     {
-        Vector256<short> g0 = g[0], g1 = g[stride], g2 = g[2 * stride], even = g0 + g2, evenOf4 = g0 + (g2 << 2), g1x2 = g1 << 1;
+        Vector256<short> even = g0 + g2, evenOf4 = g0 + (g2 << 2), g1x2 = g1 << 1;
         to[0] = (g0 << 2) + (g0 << 1);
-        to[1] = even + g1;
-        to[2] = even - g1;
-        to[3] = evenOf4 + g1x2;
-        to[4] = evenOf4 - g1x2;
-        to[5] = g2 << 3;
+        to[toStride] = even + g1;
+        to[2 * toStride] = even - g1;
+        to[3 * toStride] = evenOf4 + g1x2;
+        to[4 * toStride] = evenOf4 - g1x2;
+        to[5 * toStride] = g2 << 3;
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Filter(int pair, Vector256<short> g0, Vector256<short> g1, Vector256<short> g2, out Vector256<short> first, out Vector256<short> second)
+    {
+        if (pair == 0)
+        {
+            first = (g0 << 2) + (g0 << 1);
+            second = g2 << 3;
+            return;
+        }
+        Vector256<short> even = pair == 1 ? g0 + g2 : g0 + (g2 << 2), odd = pair == 1 ? g1 : g1 << 1;
+        first = even + odd;
+        second = even - odd;
+    }
+
+    public static (int First, int Second) Pair(int pair) => pair == 0 ? (0, 5) : pair == 1 ? (1, 2) : (3, 4);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static unsafe void Data<TFrom>(TFrom from, Vector256<short>* to, nint toStride) where TFrom : struct, IWinogradData

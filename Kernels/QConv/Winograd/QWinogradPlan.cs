@@ -50,7 +50,8 @@ internal abstract unsafe class QWinogradPlan
 /// A piece is a block of output tiles. Its input tiles are transformed once, and for every panel of output channels and every few tiles
 /// <code>
 ///   V[few tiles][position][tile][c]  =  Bᵀ d B                       int16, all channels; d = x − zx, 0 in the padding
-///   M[position][tile][n]  =  V[position] · U[panel][position]        one small product per position, int32; stays in L1
+///   U[position][c][n]  =  G g Gᵀ                                     int16, two rows of positions at a time
+///   M[position][tile][n]  =  V[position] · U[position]               one small product per position, int32; stays in L1
 ///   D[row][tile][column][n] = Aᵀ M A · inverse &gt;&gt; shift + bias      the direct sums of m × m output pixels
 /// </code>
 /// and the epilogue takes rows of D, which are runs of neighbouring output pixels.
@@ -62,6 +63,9 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
 
     /// <summary>Products that wait for their transform: most of L1.</summary>
     private const int ProductBudgetBytes = 30 << 10;
+
+    /// <summary>Somewhat more, where all tiles of a block then wait together, so that each pair of rows of filters is multiplied as soon as it is transformed.</summary>
+    private const int WholeProductBudgetBytes = 48 << 10;
 
     private const int Lanes = 16;
 
@@ -77,6 +81,7 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
     private readonly int _rowBytes;             // one tile's channels at one position
     private readonly nint _positionBytes;       // V; an odd number of cache lines, so that positions do not share cache sets
     private readonly nint _productBytes;        // M, likewise
+    private readonly nint _filterBytes;         // U, likewise
     private readonly nint _dataBytes;           // V of a block
 
     public QWinogradPlan(QConvolution owner, QWinogradWeights weights)
@@ -97,14 +102,18 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
         int byBlock = (int)Math.Max(byProducts, BlockBudgetBytes / ((long)Positions * _rowBytes) / byProducts * byProducts);
         _blocks = Math.Max(1, (_tiles + byBlock - 1) / byBlock);
         _blockTiles = Math.Max(1, (_tiles + _blocks - 1) / _blocks);
-        _subTiles = Math.Min(byProducts, _blockTiles);
+        _subTiles = _blockTiles * Positions * kernel.Nr * sizeof(int) <= WholeProductBudgetBytes ? _blockTiles : Math.Min(byProducts, _blockTiles);
         _positionBytes = OddLines((long)_subTiles * _rowBytes);
         _dataBytes = checked((_blockTiles + _subTiles - 1) / _subTiles * Positions * _positionBytes);
+        _filterBytes = OddLines(weights.PositionBytes);
         _productBytes = OddLines((long)_subTiles * kernel.Nr * sizeof(int));
-        WorkerBytes = checked(_dataBytes + Positions * _productBytes + ResultBytes + Align((long)kernel.Mr * sizeof(byte*)));
+        WorkerBytes = checked(_dataBytes + FilterBytes + Positions * _productBytes + ResultBytes + Align((long)kernel.Mr * sizeof(byte*)));
     }
 
     public override long WorkerBytes { get; }
+
+    /// <summary>Transformed filters of a panel: two rows of positions, or where several groups of tiles use them, all.</summary>
+    private long FilterBytes => Align((long)_filterBytes * (_blockTiles <= _subTiles ? 2 * TTile.Input : Positions));
 
     private long ResultBytes => Align((long)TTile.Output * TTile.Output * _subTiles * _weights.Kernel.Nr * sizeof(int));
 
@@ -140,7 +149,7 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
             int firstTile = block * o._blockTiles, tiles = Math.Min(o._blockTiles, o._tiles - firstTile);
             int firstPanel = (int)((long)w.Panels * part / PanelPieces), lastPanel = (int)((long)w.Panels * (part + 1) / PanelPieces);
             byte* data = Scratch + worker * o.WorkerBytes;
-            byte* products = data + o._dataBytes;
+            byte* filters = data + o._dataBytes, products = filters + o.FilterBytes;
             byte* results = products + Positions * o._productBytes;
             byte** rows = (byte**)(results + o.ResultBytes);
             int subs = (tiles + o._subTiles - 1) / o._subTiles;
@@ -150,12 +159,19 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
                 QGemmPanels.Tile(tiles, o._subTiles, sub, out int first, out int count);
                 for (int t = 0; t < count; t++) o.TransformInput(X, firstTile + first + t, data + sub * subBytes + (nint)t * o._rowBytes);
             }
+            int pairs = TTile.Input / 2;
+            nint pairBytes = 2 * TTile.Input * o._filterBytes;
             for (int panel = firstPanel; panel < lastPanel; panel++)
             {
+                for (int pair = 0; subs > 1 && pair < pairs; pair++) w.Transform<TTile>(panel, pair, filters + pair * pairBytes, o._filterBytes);
                 for (int sub = 0; sub < subs; sub++)
                 {
                     QGemmPanels.Tile(tiles, o._subTiles, sub, out int first, out int count);
-                    o.Multiply(data + sub * subBytes, panel, sub == 0 && (block == 0 || w.Bytes > QGemmPanels.KeptBytes), products, count, rows);
+                    for (int pair = 0; pair < pairs; pair++)
+                    {
+                        if (subs == 1) w.Transform<TTile>(panel, pair, filters, o._filterBytes);
+                        o.Multiply(data + sub * subBytes, filters + (subs == 1 ? 0 : pair * pairBytes), pair, sub == 0 && panel + 1 < lastPanel ? panel + 1 : -1, products, count, rows);
+                    }
                     for (int t = 0; t < count; t++) o.TransformResult(products, t, panel, (int*)results);
                     o.Store((int*)results, firstTile + first, count, panel, Sum, Y, YStride);
                 }
@@ -191,13 +207,13 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
         }
     }
 
-    /// <summary><c>M[position] = V[position]·U[position]</c> for some tiles and one panel; with <paramref name="asks"/> also asks for the weights of the position after.</summary>
+    /// <summary><c>M[position] = V[position]·U[position]</c> for some tiles, one panel and two rows of positions; also asks for the filters of panel <paramref name="next"/>, if it is not negative.</summary>
     [MethodImpl(HotLoop.Optimized)]
-    private void Multiply(byte* data, int panel, bool asks, byte* products, int tiles, byte** rows)
+    private void Multiply(byte* data, byte* filters, int pair, int next, byte* products, int tiles, byte** rows)
     {
-        byte* weights = _weights.Panel(panel);
         QGemmKernel kernel = _weights.Kernel;
-        int mr = kernel.Mr, nr = kernel.Nr, calls = (tiles + mr - 1) / mr, share = tiles / calls, longer = tiles - share * calls;
+        int mr = kernel.Mr, nr = kernel.Nr, calls = (tiles + mr - 1) / mr, share = tiles / calls, longer = tiles - share * calls, side = TTile.Input;
+        (int firstRow, int secondRow) = TTile.Pair(pair);
         QGemmTile tile;
         tile.Rows = rows;
         tile.Taps = tile.Passes = 1;
@@ -207,14 +223,15 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
         tile.Output = QOutput.Int32;
         tile.Columns = nr;
         tile.Tiles = 1;
-        tile.AheadStep = asks ? (_weights.PositionBytes + calls - 1) / calls : 0;
-        for (int position = 0; position < Positions; position++, data += _positionBytes, products += _productBytes, weights += _weights.PositionBytes)
+        tile.Ahead = next < 0 ? null : _weights.Panel(next) + (nint)_weights.PanelBytes * 2 * pair / side;
+        tile.AheadEnd = next < 0 ? null : _weights.Panel(next) + (nint)_weights.PanelBytes * 2 * (pair + 1) / side;
+        tile.AheadStep = next < 0 ? 0 : (_weights.PanelBytes + Positions * calls - 1) / (Positions * calls);
+        for (int i = 0; i < 2 * side; i++, filters += _filterBytes)
         {
-            tile.B = weights;
-            tile.C = (int*)products;
-            tile.Ahead = weights + _weights.PositionBytes;
-            tile.AheadEnd = position == Positions - 1 && panel == _weights.Panels - 1 ? tile.Ahead : tile.Ahead + _weights.PositionBytes;
-            byte* row = data;
+            nint position = (i < side ? firstRow : secondRow - 1) * side + i;
+            tile.B = filters;
+            tile.C = (int*)(products + position * _productBytes);
+            byte* row = data + position * _positionBytes;
             for (int call = 0; call < calls; call++, tile.Ahead += tile.AheadStep)
             {
                 int count = call < longer ? share + 1 : share;

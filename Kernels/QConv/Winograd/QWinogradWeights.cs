@@ -5,23 +5,32 @@ using System.Runtime.Intrinsics.X86;
 using Octet.Kernels.Geometry;
 using Octet.Kernels.Memory;
 using Octet.Kernels.QGemm;
+using Octet.Kernels.Requantize;
 
 namespace Octet.Kernels.QConv.Winograd;
 
-/// <summary>3×3 filters transformed and packed for one word kernel; immutable.</summary>
-/// <remarks><code>packed[panel][position of the transformed tile][group][n = 0..Nr−1][k = 0, 1]      int16; zero beyond C and O</code></remarks>
+/// <summary>3×3 filters ready to be transformed for one word kernel; immutable.</summary>
+/// <remarks>
+/// <code>packed[panel][pair of c][n / 8][tap][n % 8][c % 2]      int8; equal to their zero point beyond C and O</code>
+/// Transformed they would have 3.6 or 8 times the bytes, which come from memory in every run; transforming 16 of them anew takes some fifty instructions, twice to three times the work of
+/// one output tile's products with them.
+/// </remarks>
 internal sealed unsafe class QWinogradWeights
 {
-    private readonly NativeBuffer _packed;
+    private const int TapBytes = 2 * Lanes, BlockBytes = 9 * TapBytes;
 
-    private QWinogradWeights(QGemmKernel kernel, int channels, int outChannels, int positions)
+    private readonly NativeBuffer _packed;
+    private readonly NativeBuffer? _zeroPoints;   // per output channel twice, int16
+
+    private QWinogradWeights(QGemmKernel kernel, int channels, int outChannels, bool hasZeroPoints)
     {
         Kernel = kernel;
         Groups = (channels + 1) / 2;
         Panels = (outChannels + kernel.Nr - 1) / kernel.Nr;
         PositionBytes = Groups * kernel.Nr * 4;
-        Positions = positions;
-        _packed = new NativeBuffer((long)Panels * positions * PositionBytes);
+        PanelBytes = Groups * (kernel.Nr / Lanes) * BlockBytes;
+        _packed = new NativeBuffer((long)Panels * PanelBytes);
+        if (hasZeroPoints) _zeroPoints = new NativeBuffer((long)Panels * kernel.Nr * 2 * sizeof(short));
         kernel.Prepare();
     }
 
@@ -34,30 +43,78 @@ internal sealed unsafe class QWinogradWeights
     /// <summary>Panels of Nr output channels.</summary>
     public int Panels { get; }
 
-    /// <summary>Elements of a transformed tile.</summary>
-    public int Positions { get; }
-
-    /// <summary>Bytes of one position of one panel.</summary>
+    /// <summary>Bytes of one transformed position of one panel.</summary>
     public int PositionBytes { get; }
+
+    /// <summary>Bytes of one panel.</summary>
+    public int PanelBytes { get; }
 
     /// <summary>Bytes of packed weights.</summary>
     public long Bytes => _packed.Length;
 
-    /// <summary>Position 0 of a panel.</summary>
-    internal byte* Panel(int panel) => _packed.Pointer + (nint)panel * Positions * PositionBytes;
+    /// <summary>The filters of a panel.</summary>
+    internal byte* Panel(int panel) => _packed.Pointer + (nint)panel * PanelBytes;
 
     /// <summary>Frees weights that nobody will multiply with.</summary>
     internal void Free() => _packed.Dispose();
 
     /// <summary>Weights that are all 1, for timing.</summary>
-    public static QWinogradWeights Ones(QGemmKernel kernel, ConvShape shape, int side)
+    public static QWinogradWeights Ones(QGemmKernel kernel, ConvShape shape)
     {
-        var weights = new QWinogradWeights(kernel, shape.InChannels, shape.OutChannels, side * side);
+        var weights = new QWinogradWeights(kernel, shape.InChannels, shape.OutChannels, hasZeroPoints: false);
         NativeMemory.Fill(weights._packed.Pointer, (nuint)weights.Bytes, 1);
         return weights;
     }
 
-    /// <summary>Transforms and packs <c>[O, C, 3, 3]</c>, or says which bound does not hold.</summary>
+    /// <summary>Transforms two rows of positions of a panel.</summary>
+    /// <param name="panel">The panel.</param>
+    /// <param name="pair">Which rows: <see cref="IQWinogradTile.Pair"/>.</param>
+    /// <param name="to">Receives <c>[row][position of it][group][Nr][2]</c>, int16: what the kernel multiplies.</param>
+    /// <param name="positionBytes">Bytes from one position to the next, a multiple of 32; of an odd number of cache lines, or all positions share cache sets.</param>
+    public void Transform<TTile>(int panel, int pair, byte* to, nint positionBytes) where TTile : struct, IQWinogradTile
+    {
+        if (_zeroPoints is null) Transform<TTile, No>(panel, pair, to, positionBytes);
+        else Transform<TTile, Yes>(panel, pair, to, positionBytes);
+    }
+
+    [MethodImpl(HotLoop.Optimized)]
+    private void Transform<TTile, TZero>(int panel, int pair, byte* to, nint positionBytes) where TTile : struct, IQWinogradTile where TZero : struct, ISwitch
+    {
+        int blocks = Kernel.Nr / Lanes;
+        nint position = positionBytes / sizeof(Vector256<short>), secondRow = TTile.Input * position;
+        byte* from = Panel(panel);
+        short* zeros = TZero.On ? (short*)_zeroPoints!.Pointer + (nint)panel * Kernel.Nr * 2 : null;
+        Vector256<short>* at = (Vector256<short>*)to;
+        for (int group = 0; group < Groups; group++)
+        {
+            // All of a cache line before the next.
+            for (int block = 0; block < blocks; block++, from += BlockBytes, at++)
+            {
+                Vector256<short> zero = TZero.On ? Vector256.Load(zeros + block * 2 * Lanes) : default;
+                Vector256<short> g0 = Tap<TZero>(from, zero), g1 = Tap<TZero>(from + 3 * TapBytes, zero), g2 = Tap<TZero>(from + 6 * TapBytes, zero);
+                TTile.Filter(pair, g0, g1, g2, out Vector256<short> a0, out Vector256<short> b0);
+                g0 = Tap<TZero>(from + TapBytes, zero);
+                g1 = Tap<TZero>(from + 4 * TapBytes, zero);
+                g2 = Tap<TZero>(from + 7 * TapBytes, zero);
+                TTile.Filter(pair, g0, g1, g2, out Vector256<short> a1, out Vector256<short> b1);
+                g0 = Tap<TZero>(from + 2 * TapBytes, zero);
+                g1 = Tap<TZero>(from + 5 * TapBytes, zero);
+                g2 = Tap<TZero>(from + 8 * TapBytes, zero);
+                TTile.Filter(pair, g0, g1, g2, out Vector256<short> a2, out Vector256<short> b2);
+                TTile.Filter(a0, a1, a2, at, position);
+                TTile.Filter(b0, b1, b2, at + secondRow, position);
+            }
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<short> Tap<TZero>(byte* from, Vector256<short> zero) where TZero : struct, ISwitch
+    {
+        Vector256<short> weights = Avx2.ConvertToVector256Int16((sbyte*)from);
+        return TZero.On ? weights - zero : weights;
+    }
+
+    /// <summary>Packs <c>[O, C, 3, 3]</c>, or says which bound does not hold.</summary>
     /// <param name="kernel">A kernel of words.</param>
     /// <param name="shape">Extents.</param>
     /// <param name="source">Weights as bytes.</param>
@@ -71,20 +128,21 @@ internal sealed unsafe class QWinogradWeights
     public static QWinogradWeights? TryPack<TTile>(QGemmKernel kernel, ConvShape shape, byte* source, byte flip, ReadOnlySpan<int> zeroPoints, out string refused) where TTile : struct, IQWinogradTile
     {
         if (kernel.Packing != QGemmPacking.Words) throw new ArgumentException($"{kernel.Name} does not multiply words", nameof(kernel));
-        int channels = shape.InChannels, outChannels = shape.OutChannels, nr = kernel.Nr;
-        var weights = new QWinogradWeights(kernel, channels, outChannels, TTile.Input * TTile.Input);
+        int channels = shape.InChannels, outChannels = shape.OutChannels;
+        var weights = new QWinogradWeights(kernel, channels, outChannels, flip != 0 || zeroPoints.ContainsAnyExcept(0));
         long largestOutput = 1L << (31 - TTile.Shift);
         int largestWeight = short.MaxValue / (TTile.FilterGrowth * TTile.FilterGrowth);
         int* bounds = stackalloc int[3 * Lanes], largest = bounds, positive = bounds + Lanes, negative = bounds + 2 * Lanes;
         for (int o = 0; o < outChannels; o += Lanes)
         {
             int count = Math.Min(Lanes, outChannels - o);
-            weights.Pack<TTile>(source + (nint)o * channels * 9, flip, channels, o, count, zeroPoints, bounds);
+            weights.Pack(source + (nint)o * channels * 9, flip, channels, o, count, zeroPoints, bounds);
             for (int n = 0; n < count; n++)
             {
                 long bound = byte.MaxValue * (long)Math.Max(positive[n], negative[n]);
                 refused = largest[n] > largestWeight ? $"output channel {o + n} has a weight {Farthest(source + (nint)(o + n) * channels * 9, channels * 9, flip, ZeroPoint(zeroPoints, flip, o + n))} above its zero point, more than {largestWeight}"
-                    : bound >= largestOutput ? $"sums of output channel {o + n} may reach {bound}, not below {largestOutput}" : "";
+                    : bound >= largestOutput ? $"sums of output channel {o + n} may reach {bound}, not below {largestOutput}"
+                    : ZeroPoint(zeroPoints, flip, o + n) is < sbyte.MinValue or > sbyte.MaxValue ? $"the zero point {ZeroPoint(zeroPoints, flip, o + n)} of output channel {o + n} is no signed byte" : "";
                 if (refused.Length == 0) continue;
                 weights.Free();
                 return null;
@@ -94,11 +152,8 @@ internal sealed unsafe class QWinogradWeights
         return weights;
     }
 
-    /// <summary>Output channels transformed together: with two input channels each they fill a vector.</summary>
+    /// <summary>Output channels transformed together: with two input channels each they fill a vector of words.</summary>
     private const int Lanes = 8;
-
-    /// <summary>Pairs of input channels whose bytes are gathered before the first of them is transformed: bytes stored one by one are not read as a vector while they are on their way.</summary>
-    private const int PairsGathered = 4;
 
     /// <summary>Zero points further away count as this one, from which every weight is too far.</summary>
     private const int FarZero = 32000;
@@ -114,7 +169,7 @@ internal sealed unsafe class QWinogradWeights
         return farthest;
     }
 
-    /// <summary>Transforms the filters of up to <see cref="Lanes"/> output channels.</summary>
+    /// <summary>Packs the filters of up to <see cref="Lanes"/> output channels.</summary>
     /// <param name="source">Their weights.</param>
     /// <param name="flip">As in <see cref="TryPack"/>.</param>
     /// <param name="channels">C.</param>
@@ -123,51 +178,44 @@ internal sealed unsafe class QWinogradWeights
     /// <param name="zeroPoints">As in <see cref="TryPack"/>.</param>
     /// <param name="bounds">Receives, <see cref="Lanes"/> each, the largest <c>|w − zw|</c> and, while no weight is larger than may be, <c>Σ (w − zw)⁺</c> and <c>Σ (w − zw)⁻</c>.</param>
     [MethodImpl(HotLoop.Optimized)]
-    private void Pack<TTile>(byte* source, byte flip, int channels, int first, int count, ReadOnlySpan<int> zeroPoints, int* bounds) where TTile : struct, IQWinogradTile
+    private void Pack(byte* source, byte flip, int channels, int first, int count, ReadOnlySpan<int> zeroPoints, int* bounds)
     {
-        const int tapBytes = 2 * Lanes, pairBytes = 9 * tapBytes;
-        int nr = Kernel.Nr, side = TTile.Input;
+        int nr = Kernel.Nr;
         int* lanes = stackalloc int[2 * Lanes];   // one per output channel, for its two input channels
         new Span<int>(lanes, 2 * Lanes).Clear();
         for (int n = 0; n < count; n++)
         {
             long zero = ZeroPoint(zeroPoints, flip, first + n);
             lanes[n] = (int)((ushort)Math.Clamp(zero, -FarZero, FarZero) * 0x10001u);
-            lanes[Lanes + n] = -1;
+            lanes[Lanes + n] = (byte)Math.Clamp(zero, sbyte.MinValue, sbyte.MaxValue);
         }
-        Vector256<short> zeros = Vector256.Load((short*)lanes), mask = Vector256.Load((short*)(lanes + Lanes));
-        byte* gathered = stackalloc byte[PairsGathered * pairBytes];
-        Vector256<short>* taps = stackalloc Vector256<short>[9], columns = stackalloc Vector256<short>[3 * side], row = stackalloc Vector256<short>[side];
-        Vector128<byte> flips = Vector128.Create(flip);
+        Vector256<short> zeros = Vector256.Load((short*)lanes);
+        if (_zeroPoints is not null) zeros.Store((short*)_zeroPoints.Pointer + (nint)first * 2);
         Vector256<short> most = default, ones = Vector256.Create((short)1);
         Vector256<int> above = default, below = default;
-        byte* to = Panel(first / nr) + first % nr * 4;
-        for (int pair = 0; pair < Groups; pair++, to += nr * 4)
+        byte* to = Panel(first / nr) + first % nr / Lanes * BlockBytes;
+        for (int pair = 0; pair < Groups; pair++, to += nr / Lanes * BlockBytes)
         {
-            if (pair % PairsGathered == 0)
+            int c = pair * 2;
+            bool whole = c + 1 < channels;
+            for (int n = 0; n < count; n++)
             {
-                for (int p = 0; p < PairsGathered && pair + p < Groups; p++)
+                byte* filter = source + ((nint)n * channels + c) * 9, at = to + n * 2;
+                for (int tap = 0; tap < 9; tap++, at += TapBytes)
                 {
-                    int c = (pair + p) * 2, next = c + 1 < channels ? 9 : 0;
-                    byte* at = gathered + p * pairBytes;
-                    for (int n = 0; n < count; n++, at += 2)
-                    {
-                        byte* filter = source + ((nint)n * channels + c) * 9;
-                        for (int tap = 0; tap < 9; tap++)
-                        {
-                            at[tap * tapBytes] = filter[tap];
-                            at[tap * tapBytes + 1] = filter[tap + next];
-                        }
-                    }
+                    at[0] = (byte)(filter[tap] ^ flip);
+                    at[1] = whole ? (byte)(filter[tap + 9] ^ flip) : (byte)lanes[Lanes + n];
                 }
             }
-            if (pair * 2 + 1 == channels) mask &= Vector256.Create(0xffff).AsInt16();
-            byte* bytes = gathered + pair % PairsGathered * pairBytes;
+        }
+        // In a loop of its own: bytes stored one by one are not read as a vector while they are on their way.
+        to = Panel(first / nr) + first % nr / Lanes * BlockBytes;
+        for (int pair = 0; pair < Groups; pair++, to += nr / Lanes * BlockBytes)
+        {
             Vector256<short> up = default, down = default;
             for (int tap = 0; tap < 9; tap++)
             {
-                Vector256<short> weight = (Avx2.ConvertToVector256Int16((Vector128.Load(bytes + tap * tapBytes) ^ flips).AsSByte()) - zeros) & mask;
-                taps[tap] = weight;
+                Vector256<short> weight = Avx2.ConvertToVector256Int16((sbyte*)to + tap * TapBytes) - zeros;
                 Vector256<short> plus = Vector256.Max(weight, Vector256<short>.Zero), minus = plus - weight;
                 up += plus;
                 down += minus;
@@ -175,12 +223,6 @@ internal sealed unsafe class QWinogradWeights
             }
             above += Avx2.MultiplyAddAdjacent(up, ones);
             below += Avx2.MultiplyAddAdjacent(down, ones);
-            for (int column = 0; column < 3; column++) TTile.Filter(taps + column, 3, columns + column * side);
-            for (int i = 0; i < side; i++)
-            {
-                TTile.Filter(columns + i, side, row);
-                for (int j = 0; j < side; j++) row[j].Store((short*)(to + (nint)(i * side + j) * PositionBytes));
-            }
         }
         Vector256.Max(most.AsInt32() << 16 >> 16, most.AsInt32() >> 16).Store(bounds);
         above.Store(bounds + Lanes);
