@@ -59,7 +59,7 @@ internal abstract unsafe class QWinogradPlan
 internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : struct, IQWinogradTile
 {
     /// <summary>Transformed input of a block: most of a small L2 cache.</summary>
-    private const int BlockBudgetBytes = 384 << 10;
+    private const int BlockBudgetBytes = 480 << 10;
 
     /// <summary>Products that wait for their transform: most of L1.</summary>
     private const int ProductBudgetBytes = 30 << 10;
@@ -107,7 +107,7 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
         _dataBytes = checked((_blockTiles + _subTiles - 1) / _subTiles * Positions * _positionBytes);
         _filterBytes = OddLines(weights.PositionBytes);
         _productBytes = OddLines((long)_subTiles * kernel.Nr * sizeof(int));
-        WorkerBytes = checked(_dataBytes + FilterBytes + Positions * _productBytes + ResultBytes + Align((long)kernel.Mr * sizeof(byte*)));
+        WorkerBytes = checked(_dataBytes + FilterBytes + Positions * _productBytes + ResultBytes + Align((long)(_subTiles + kernel.Mr - 1) / kernel.Mr * kernel.Mr * sizeof(byte*)));
     }
 
     public override long WorkerBytes { get; }
@@ -215,14 +215,12 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
         int mr = kernel.Mr, nr = kernel.Nr, calls = (tiles + mr - 1) / mr, share = tiles / calls, longer = tiles - share * calls, side = TTile.Input;
         (int firstRow, int secondRow) = TTile.Pair(pair);
         QGemmTile tile;
-        tile.Rows = rows;
-        tile.Taps = tile.Passes = 1;
+        tile.Tiles = tile.Taps = tile.Passes = 1;
         tile.Groups = _weights.Groups;
         tile.Init = (int*)_zeros.Pointer;
         tile.Plan = null;
         tile.Output = QOutput.Int32;
         tile.Columns = nr;
-        tile.Tiles = 1;
         tile.Ahead = next < 0 ? null : _weights.Panel(next) + (nint)_weights.PanelBytes * 2 * pair / side;
         tile.AheadEnd = next < 0 ? null : _weights.Panel(next) + (nint)_weights.PanelBytes * 2 * (pair + 1) / side;
         tile.AheadStep = next < 0 ? 0 : (_weights.PanelBytes + Positions * calls - 1) / (Positions * calls);
@@ -232,14 +230,34 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
             tile.B = filters;
             tile.C = (int*)(products + position * _productBytes);
             byte* row = data + position * _positionBytes;
-            for (int call = 0; call < calls; call++, tile.Ahead += tile.AheadStep)
+            byte** to = rows;
+            for (int call = 0; call < calls; call++, to += mr)
             {
                 int count = call < longer ? share + 1 : share;
-                for (int r = 0; r < count; r++, row += _rowBytes) rows[r] = row;
-                tile.RowCount = count;
-                kernel.Run(&tile);
-                tile.C += count * nr;
+                for (int r = 0; r < count; r++, row += _rowBytes) to[r] = row;
             }
+            tile.Rows = rows;
+            if (!kernel.Finishes)
+            {
+                for (int call = 0; call < calls; call++, tile.Rows += mr)
+                {
+                    tile.RowCount = call < longer ? share + 1 : share;
+                    kernel.Run(&tile);
+                    tile.C += tile.RowCount * nr;
+                }
+                continue;
+            }
+            if (longer > 0)
+            {
+                (tile.Tiles, tile.RowCount) = (longer, share + 1);
+                kernel.Run(&tile);
+                tile.Rows += longer * mr;
+                tile.C += longer * (share + 1) * nr;
+                tile.Ahead += longer * tile.AheadStep;
+            }
+            (tile.Tiles, tile.RowCount) = (calls - longer, share);
+            kernel.Run(&tile);
+            tile.Ahead += (calls - longer) * tile.AheadStep;
         }
     }
 
