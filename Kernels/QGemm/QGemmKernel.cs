@@ -86,6 +86,9 @@ internal unsafe struct QGemmTile
     /// <summary>Smallest byte of <see cref="QOutput.UInt8"/>: <see cref="Low"/> plus <see cref="ZeroPoint"/>.</summary>
     public byte Floor;
 
+    /// <summary>Whether all columns exist and <see cref="QOutput.UInt8"/> needs no clamp but that of its type: <see cref="QEpilogue.ClampsByType"/>.</summary>
+    public bool IsPlain;
+
     /// <summary>Weights that are wanted next, and where they end: a kernel that <see cref="QGemmKernel.Finishes"/> asks for <see cref="AheadStep"/> bytes of them per section of every tile.</summary>
     public byte* Ahead, AheadEnd;
 

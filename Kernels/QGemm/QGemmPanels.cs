@@ -211,6 +211,7 @@ internal unsafe struct QGemmPanels
             tile.AheadStep = Math.Min(MostAhead, (nextBytes + sections - 1) / sections);
             tile.AheadEnd = next + nextBytes;
             tile.Ahead = next;
+            tile.IsPlain = epilogue.ClampsByType && (tile.Columns == nr || kernel.HasNarrow && tile.Columns == nr / 2);
             tile.Multipliers = epilogue.MultiplierPointer + Channel + column;
             block.Channel = Channel + column;
             block.SumStride = sumStride;

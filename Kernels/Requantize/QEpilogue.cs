@@ -125,7 +125,7 @@ internal sealed unsafe class QEpilogue
     {
         CheckByte(zeroPoint, nameof(zeroPoint));
         CheckRange(low, high, nameof(low));
-        return new(QOutput.UInt8, channels, bias, multipliers, sum, table, zeroPoint) { Low = low, High = high };
+        return new(QOutput.UInt8, channels, bias, multipliers, sum, table, zeroPoint) { Low = low, High = high, ClampsByType = low == 0 && high == byte.MaxValue && AreBelowOne(multipliers) };
     }
 
     /// <summary>Stores real values: <c>acc · multiplier[c]</c>.</summary>
@@ -178,6 +178,11 @@ internal sealed unsafe class QEpilogue
     /// <summary>Largest byte output, before the table.</summary>
     public int High { get; private init; }
 
+    /// <summary>
+    /// Whether a byte output is clamped to [0, 255] only and no product leaves the range of int32: <c>|acc| ≤ 2³¹</c> and <c>|M| &lt; 1</c>. Rounding to int32 and saturating to bytes then clamp as they should.
+    /// </summary>
+    public bool ClampsByType { get; private init; }
+
     /// <summary>Smallest float output.</summary>
     public float LowFloat { get; private init; }
 
@@ -207,6 +212,15 @@ internal sealed unsafe class QEpilogue
 
     /// <summary>Bytes that the sum operand of <paramref name="rows"/> rows must have; 0 without one.</summary>
     internal long SumBytes(long rows) => Sum is null || rows == 0 ? 0 : ((rows - 1) * SumRowStride + Channels) * SumElementBytes;
+
+    private static bool AreBelowOne(ReadOnlySpan<float> multipliers)
+    {
+        foreach (float multiplier in multipliers)
+        {
+            if (MathF.Abs(multiplier) >= 1) return false;
+        }
+        return true;
+    }
 
     private static void CheckMultiplier(float multiplier, string name)
     {

@@ -39,6 +39,19 @@ internal static unsafe class QGemmFinish256
     {
         if (tile->Output == QOutput.UInt8)
         {
+            if (tile->IsPlain)
+            {
+                Vector256<byte> plain = PlainBytes<TWide, TTwo>(tile, c00, c01, c10, c11);
+                if (TWide.On)
+                {
+                    plain.GetLower().Store(y);
+                    if (TTwo.On) plain.GetUpper().Store(y + tile->YStride);
+                    return;
+                }
+                *(long*)y = plain.AsInt64().ToScalar();
+                if (TTwo.On) *(long*)(y + tile->YStride) = plain.GetUpper().AsInt64().ToScalar();
+                return;
+            }
             Vector256<byte> bytes = Bytes<TWide, TTwo>(tile, c00, c01, c10, c11);
             Store<TWide>(bytes.GetLower(), y, tile->Columns);
             if (TTwo.On) Store<TWide>(bytes.GetUpper(), y + tile->YStride, tile->Columns);
@@ -47,6 +60,22 @@ internal static unsafe class QGemmFinish256
         Floats<TWide>(tile, (float*)y, c00, c01);
         if (TTwo.On) Floats<TWide>(tile, (float*)(y + tile->YStride), c10, c11);
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<byte> PlainBytes<TWide, TTwo>(QGemmTile* tile, Vector256<int> c00, Vector256<int> c01, Vector256<int> c10, Vector256<int> c11)
+        where TWide : struct, ISwitch where TTwo : struct, ISwitch
+    {
+        Vector256<float> m0 = Vector256.Load(tile->Multipliers), m1 = TWide.On ? Vector256.Load(tile->Multipliers + 8) : m0;
+        Vector256<short> zeroPoint = Vector256.Create((short)tile->ZeroPoint);
+        Vector256<int> q00 = Round(c00, m0), q01 = TWide.On ? Round(c01, m1) : q00;
+        Vector256<int> q10 = TTwo.On ? Round(c10, m0) : q00, q11 = !TTwo.On ? q01 : TWide.On ? Round(c11, m1) : q10;
+        Vector256<short> w0 = Avx2.PackSignedSaturate(q00, q01) + zeroPoint, w1 = TTwo.On ? Avx2.PackSignedSaturate(q10, q11) + zeroPoint : w0;
+        return Avx2.PermuteVar8x32(Avx2.PackUnsignedSaturate(w0, w1).AsInt32(), Vector256.Create(0, 4, 1, 5, 2, 6, 3, 7)).AsByte();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> Round(Vector256<int> sums, Vector256<float> multipliers) =>
+        Avx.ConvertToVector256Int32(Avx.Multiply(Avx.ConvertToVector256Single(sums), multipliers));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<byte> Bytes<TWide, TTwo>(QGemmTile* tile, Vector256<int> c00, Vector256<int> c01, Vector256<int> c10, Vector256<int> c11)
