@@ -106,13 +106,25 @@ internal static class QConvTuning
         string key = string.Create(CultureInfo.InvariantCulture, $"{(long)cpu} {shape.Batch} {shape.InChannels} {shape.OutChannels} {shape.Groups} {Key(shape.D)} {Key(shape.H)} {Key(shape.W)}");
         lock (Gate)
         {
-            if (!Known.TryGetValue(key, out (QConvForm? Form, string Reason) choice)) Known.Add(key, choice = Measure(shape, cpu));
+            if (!Known.TryGetValue(key, out (QConvForm? Form, string Reason) choice)) Known.Add(key, choice = Measure(Part(shape), cpu));
             return choice;
         }
     }
 
     private static string Key(WindowAxis axis) =>
         string.Create(CultureInfo.InvariantCulture, $"{axis.Input} {axis.Kernel} {axis.Stride} {axis.Dilation} {axis.PadBegin} {axis.PadEnd} {axis.Output}");
+
+    /// <summary>Output channels and output pixels of a layer that are timed: enough for either form to show its speed.</summary>
+    private const int PartChannels = 128, PartPixels = 784;
+
+    /// <summary>As much of a layer as is timed: either form does the same for all channels of its output, and for all lines.</summary>
+    private static ConvShape Part(ConvShape shape)
+    {
+        WindowAxis h = shape.H;
+        int lines = Math.Max(QWinograd4.Output, PartPixels / Math.Max(1, shape.W.Output) / QWinograd4.Output * QWinograd4.Output);
+        if (lines < h.Output) h = h with { Input = lines + h.Span - 1 - h.PadBegin, PadEnd = 0, Output = lines };
+        return shape with { OutChannels = Math.Min(shape.OutChannels, PartChannels), H = h };
+    }
 
     private static (QConvForm? Form, string Reason) Measure(ConvShape shape, CpuFeatures cpu)
     {

@@ -459,12 +459,19 @@ internal sealed unsafe class QGemmWeights
         using NativeScratch room = pairs ? new NativeScratch(bytes) : default;
         byte* start = pairs ? room.Pointer : weights._packed.Pointer;
         bool isConsecutive = kr == 4 && Avx2.IsSupported && AreConsecutive(offsets, sectionLength);
+        bool areRows = kr == 4 && sections == 1 && columnStride == 1 && AreRows(offsets, columns);
         if (pairs && (columns % nr != 0 || sectionLength % kr != 0)) NativeMemory.Clear(start, (nuint)bytes);
         for (int panel = 0; panel < weights.Panels; panel++)
         {
             int first = panel * nr, count = Math.Min(nr, columns - first);
             int* sums = weights.ColumnSums + first;
             byte* panelStart = start + (nint)panel * weights._panelBytes;
+            if (areRows)
+            {
+                weights.FillRows(source + first, panelStart, sums, count, flip);
+                SubtractZeroPoints();
+                continue;
+            }
             int done = isConsecutive && count % 8 == 0 ? sectionLength / Consecutive256 * (Consecutive256 / 4) : 0;
             for (int section = 0; section < sections && done > 0; section++)
             {
@@ -506,8 +513,13 @@ internal sealed unsafe class QGemmWeights
                     }
                 }
             }
-            if (weights.ZeroPoints is not null)
+            SubtractZeroPoints();
+
+            void SubtractZeroPoints()
+            {
+                if (weights.ZeroPoints is null) return;
                 for (int n = 0; n < count; n++) sums[n] = unchecked(sums[n] - weights.Depth * weights.ZeroPoints[first + n]);
+            }
         }
         if (pairs)
         {
@@ -526,6 +538,14 @@ internal sealed unsafe class QGemmWeights
         if (sectionLength < Consecutive256) return false;
         for (int i = 0; i < offsets.Length; i++)
             if (offsets[i] != offsets[i - i % sectionLength] + i % sectionLength) return false;
+        return true;
+    }
+
+    /// <summary>Whether the depths are rows of <paramref name="columns"/> neighbours.</summary>
+    private static bool AreRows(ReadOnlySpan<int> offsets, int columns)
+    {
+        for (int i = 0; i < offsets.Length; i++)
+            if (offsets[i] != i * columns) return false;
         return true;
     }
 

@@ -20,11 +20,13 @@ internal sealed unsafe class QWinogradWeights
     private const int TapBytes = 2 * Lanes, BlockBytes = 9 * TapBytes;
 
     private readonly NativeBuffer _packed;
+    private readonly int _outChannels;
     private readonly NativeBuffer? _zeroPoints;   // per output channel twice, int16
 
     private QWinogradWeights(QGemmKernel kernel, int channels, int outChannels, bool hasZeroPoints)
     {
         Kernel = kernel;
+        _outChannels = outChannels;
         Groups = (channels + 1) / 2;
         Panels = (outChannels + kernel.Nr - 1) / kernel.Nr;
         PositionBytes = Groups * kernel.Nr * 4;
@@ -191,6 +193,7 @@ internal sealed unsafe class QWinogradWeights
         }
         Vector256<short> zeros = Vector256.Load((short*)lanes);
         if (_zeroPoints is not null) zeros.Store((short*)_zeroPoints.Pointer + (nint)first * 2);
+        Vector128<byte> flips = Vector128.Create(flip);
         Vector256<short> most = default, ones = Vector256.Create((short)1);
         Vector256<int> above = default, below = default;
         byte* to = Panel(first / nr) + first % nr / Lanes * BlockBytes;
@@ -198,9 +201,16 @@ internal sealed unsafe class QWinogradWeights
         {
             int c = pair * 2;
             bool whole = c + 1 < channels;
+            byte* filters = source + (nint)c * 9;
+            // Vectors reach seven bytes beyond the second channel of the last filter.
+            if (whole && count == Lanes && (pair + 1 < Groups || first + Lanes < _outChannels))
+            {
+                Interleave(filters, (nint)channels * 9, flips, to);
+                continue;
+            }
             for (int n = 0; n < count; n++)
             {
-                byte* filter = source + ((nint)n * channels + c) * 9, at = to + n * 2;
+                byte* filter = filters + (nint)n * channels * 9, at = to + n * 2;
                 for (int tap = 0; tap < 9; tap++, at += TapBytes)
                 {
                     at[0] = (byte)(filter[tap] ^ flip);
@@ -227,5 +237,38 @@ internal sealed unsafe class QWinogradWeights
         Vector256.Max(most.AsInt32() << 16 >> 16, most.AsInt32() >> 16).Store(bounds);
         above.Store(bounds + Lanes);
         below.Store(bounds + 2 * Lanes);
+    }
+
+    /// <summary>Two channels of eight filters: <c>to[tap][n][c] = from[n·stride + 9·c + tap]</c>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Interleave(byte* from, nint stride, Vector128<byte> flips, byte* to)
+    {
+        Vector128<ushort> r0 = Both(from), r1 = Both(from + stride), r2 = Both(from + 2 * stride), r3 = Both(from + 3 * stride);
+        Vector128<ushort> r4 = Both(from + 4 * stride), r5 = Both(from + 5 * stride), r6 = Both(from + 6 * stride), r7 = Both(from + 7 * stride);
+        Vector128<uint> a0 = Sse2.UnpackLow(r0, r1).AsUInt32(), a1 = Sse2.UnpackLow(r2, r3).AsUInt32(), a2 = Sse2.UnpackLow(r4, r5).AsUInt32(), a3 = Sse2.UnpackLow(r6, r7).AsUInt32();
+        Vector128<uint> b0 = Sse2.UnpackHigh(r0, r1).AsUInt32(), b1 = Sse2.UnpackHigh(r2, r3).AsUInt32(), b2 = Sse2.UnpackHigh(r4, r5).AsUInt32(), b3 = Sse2.UnpackHigh(r6, r7).AsUInt32();
+        Two(Sse2.UnpackLow(a0, a1), Sse2.UnpackLow(a2, a3), flips, to);
+        Two(Sse2.UnpackHigh(a0, a1), Sse2.UnpackHigh(a2, a3), flips, to + 2 * TapBytes);
+        Two(Sse2.UnpackLow(b0, b1), Sse2.UnpackLow(b2, b3), flips, to + 4 * TapBytes);
+        Two(Sse2.UnpackHigh(b0, b1), Sse2.UnpackHigh(b2, b3), flips, to + 6 * TapBytes);
+        byte* last = to + 8 * TapBytes;
+        for (int n = 0; n < Lanes; n++, from += stride)
+        {
+            last[2 * n] = from[8];
+            last[2 * n + 1] = from[17];
+        }
+        (Vector128.Load(last) ^ flips).Store(last);
+    }
+
+    /// <summary>Taps 0 … 7 of a filter's two channels.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<ushort> Both(byte* filter) => Sse2.UnpackLow(Vector128.Load(filter), Vector128.Load(filter + 9)).AsUInt16();
+
+    /// <summary>Stores two taps: the first four filters' numbers and the last four's.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Two(Vector128<uint> firstFour, Vector128<uint> lastFour, Vector128<byte> flips, byte* to)
+    {
+        (Sse2.UnpackLow(firstFour.AsUInt64(), lastFour.AsUInt64()).AsByte() ^ flips).Store(to);
+        (Sse2.UnpackHigh(firstFour.AsUInt64(), lastFour.AsUInt64()).AsByte() ^ flips).Store(to + TapBytes);
     }
 }
