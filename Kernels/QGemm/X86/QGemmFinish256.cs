@@ -69,7 +69,7 @@ internal static unsafe class QGemmFinish256
         Vector256<short> zeroPoint = Vector256.Create((short)tile->ZeroPoint);
         Vector256<int> q00 = Round(c00, m0), q01 = TWide.On ? Round(c01, m1) : q00;
         Vector256<int> q10 = TTwo.On ? Round(c10, m0) : q00, q11 = !TTwo.On ? q01 : TWide.On ? Round(c11, m1) : q10;
-        Vector256<short> w0 = Avx2.PackSignedSaturate(q00, q01) + zeroPoint, w1 = TTwo.On ? Avx2.PackSignedSaturate(q10, q11) + zeroPoint : w0;
+        Vector256<short> w0 = Avx2.AddSaturate(Avx2.PackSignedSaturate(q00, q01), zeroPoint), w1 = TTwo.On ? Avx2.AddSaturate(Avx2.PackSignedSaturate(q10, q11), zeroPoint) : w0;
         return Avx2.PermuteVar8x32(Avx2.PackUnsignedSaturate(w0, w1).AsInt32(), Vector256.Create(0, 4, 1, 5, 2, 6, 3, 7)).AsByte();
     }
 

@@ -135,6 +135,27 @@ internal sealed class QGemmKernelTests(QGemmKernel kernel)
         Assert.That(results[1], Is.EqualTo(results[0]));
     }
 
+    /// <summary>Products far beyond the bytes on either side, with every clamp: what saturates on the way must not come back at the other end.</summary>
+    [Test]
+    public void BytesAreTheDefinitionWhereProductsAreLarge([Values(0, 1, 128, 255)] int zeroPoint, [Values(0.0003f, 0.2f, 0.99f, 1.5f, -0.99f)] float multiplier, [Values] bool clamps, [Values] bool adds)
+    {
+        const int m = 7, k = 8;
+        foreach (int n in new[] { 3, 8, 16, 40 })
+        {
+            var random = new Random(n ^ zeroPoint << 8);
+            int[] bias = [.. Enumerable.Range(0, n).Select(i => (i % 8) switch { 0 => int.MaxValue, 1 => int.MinValue, 2 => int.MaxValue - 40000, 3 => 40000, 4 => -40000, 5 => 33000, _ => random.Next(-300000, 300000) })];
+            byte[] a = random.Bytes(m * k), sum = random.Bytes(m * n), y = new byte[m * n];
+            sbyte[] b = random.SBytes(k * n);
+            QSum? operand = adds ? new QSum(0.7f, 9, Intermediate: new QIntermediate(0.6f, 100, IsSecond: n == 16)) : null;
+            QEpilogue epilogue = QEpilogue.ToUInt8(n, bias, [multiplier], zeroPoint, clamps ? zeroPoint / 2 : 0, clamps ? 200 + zeroPoint / 5 : 255, operand);
+            QGemmWeights w = QGemmWeights.Pack(b, k, n, false, [], kernel);
+            QGemmDriver.Run(a, k, m, w, 3, epilogue, sum, y, n, new byte[QGemmDriver.ScratchBytes(m, w, 1)], default);
+            int[] products = QGemmReference.Multiply(IntegerData.Widen(a), 3, IntegerData.Widen(b), [], m, n, k);
+            for (int i = 0; i < y.Length; i++)
+                Assert.That(y[i], Is.EqualTo(RequantizeReference.ToUInt8(epilogue, unchecked(products[i] + bias[i % n]), i % n, sum[i])), $"row {i / n}, column {i % n} of {n}");
+        }
+    }
+
     [Test]
     public void EmptyExtentsAreNoError([Values(0, 3)] int m, [Values(0, 3)] int n, [Values(0, 3)] int k)
     {
