@@ -46,6 +46,12 @@ internal unsafe struct QDepthwiseRun
 
     /// <summary>Bytes between output pixels.</summary>
     public nint YStride;
+
+    /// <summary>For a kernel that <see cref="QDepthwiseKernel.TakesOffset"/>, bytes from the addresses of taps to the block's first channel of the first pixel.</summary>
+    public nint Offset;
+
+    /// <summary>For such a kernel: whether bytes need no clamp but that of their type, see <see cref="QEpilogue.ClampsByType"/>.</summary>
+    public bool IsPlain;
 }
 
 /// <summary>One row of the depthwise table: vectors run over channels, one output pixel at a time.</summary>
@@ -122,6 +128,9 @@ internal sealed unsafe class QDepthwiseKernel
     /// <summary>Whether the kernel requantizes byte outputs without a sum itself.</summary>
     public bool Requantizes => Block > 1;
 
+    /// <summary>Whether all blocks of a line share the addresses of taps: the function adds <see cref="QDepthwiseRun.Offset"/> itself.</summary>
+    public bool TakesOffset { get; init; }
+
     /// <summary>Whether 3×3 windows have functions of their own; their taps are then ordered by column.</summary>
     public bool Slides => IsNative;
 
@@ -160,8 +169,8 @@ internal static unsafe class QDepthwiseKernels
         //  types-dw channels x taps-isa          requires                                     block group weight  throughput
         new("u8s8s32-dw64x4-avx512vnni", CpuFeatures.Avx512Vnni, 64, 4, 1, 80f, QEpilogueKernel.BesideEmittedCode, QDepthwiseAvx512VnniEmitter.EmitAll),
         new("u8s8s32-dw64x2-avx512", CpuFeatures.Avx512, 64, 2, 2, 50f, QEpilogueKernel.Isa512, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise512.Run]),
-        new("u8s8s32-dw32x4-avxvnni", CpuFeatures.Avx2 | CpuFeatures.AvxVnni, 32, 4, 1, 45f, QEpilogueKernel.Isa256, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise256<QuadStep256>.RunAtRunTime]),
-        new("u8s8s32-dw32x2-avx2", CpuFeatures.Avx2, 32, 2, 2, 30f, QEpilogueKernel.Isa256, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise256<PairStep256>.RunPrecompiled]),
+        new("u8s8s32-dw32x4-avxvnni", CpuFeatures.Avx2 | CpuFeatures.AvxVnni, 32, 4, 1, 45f, QEpilogueKernel.Isa256, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise256<QuadStep256>.RunAtRunTime]) { TakesOffset = true },
+        new("u8s8s32-dw32x2-avx2", CpuFeatures.Avx2, 32, 2, 2, 30f, QEpilogueKernel.Isa256, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise256<PairStep256>.RunPrecompiled]) { TakesOffset = true },
         new("u8s8s32-dw16x2-sse41", CpuFeatures.Vector128 | CpuFeatures.Sse41, 16, 2, 2, 15f, QEpilogueKernel.Isa128, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise128<SseDot128>.Run]),
         new("u8s8s32-dw16x2-vector128", CpuFeatures.Vector128, 16, 2, 2, 8f, QEpilogueKernel.Isa128, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwise128<PortableDot128>.Run]),
         new("u8s8s32-dw1x1-scalar", CpuFeatures.None, 1, 1, 4, 1f, QEpilogueKernel.Scalar, () => [(nint)(delegate*<QDepthwiseRun*, void>)&QDepthwiseScalar.Run]),

@@ -222,6 +222,9 @@ internal sealed unsafe class QDepthwisePlan
             run.Low = epilogue.Low - epilogue.ZeroPoint;
             run.High = epilogue.High - epilogue.ZeroPoint;
             run.ZeroPoint = epilogue.ZeroPoint;
+            run.Offset = 0;
+            run.IsPlain = epilogue.ClampsByType;
+            for (int slot = 0; kernel.TakesOffset && slot < slotTaps.Length; slot++) blockTaps[slot] = taps[slotTaps[slot] == QDepthwiseWeights.Unused ? 0 : slotTaps[slot]];
             int chunk = requantizes ? pixels : PixelsPerEpilogue * fold;
             for (int first = 0; first < pixels; first += chunk)
             {
@@ -231,7 +234,8 @@ internal sealed unsafe class QDepthwisePlan
                 {
                     int start = weights.Starts[i];
                     nint at = first * step + start;
-                    for (int slot = 0; slot < slotTaps.Length; slot++)
+                    if (kernel.TakesOffset) run.Offset = at;
+                    for (int slot = 0; !kernel.TakesOffset && slot < slotTaps.Length; slot++)
                     {
                         int tap = slotTaps[slot];
                         blockTaps[slot] = taps[tap == QDepthwiseWeights.Unused ? 0 : tap] + at;
@@ -246,7 +250,9 @@ internal sealed unsafe class QDepthwisePlan
                     if (run.Pixels > 0) kernel.Run(&run, Plan._slide);
                     if (count % fold != 0)
                     {
-                        for (int slot = 0; slot < slotTaps.Length; slot++) blockTaps[slot] += run.Pixels * run.Step;
+                        nint behind = run.Pixels * run.Step;
+                        if (kernel.TakesOffset) run.Offset += behind;
+                        for (int slot = 0; !kernel.TakesOffset && slot < slotTaps.Length; slot++) blockTaps[slot] += behind;
                         run.Y += run.Pixels * run.YStride;
                         run.Channels = count % fold * channels;
                         run.Pixels = 1;

@@ -80,7 +80,7 @@ internal static unsafe class QDepthwise256<TStep> where TStep : struct, IDepthwi
     {
         int groupBytes = Block * TStep.Taps * TStep.WeightBytes;
         byte* y = run->Y;
-        nint offset = 0, pixel = run->Pixels, step = run->Step;
+        nint offset = run->Offset, pixel = run->Pixels, step = run->Step;
         Vector256<byte> low = Vector256.Create((byte)(run->Low + run->ZeroPoint));
         if (run->Multipliers != null)
         {
@@ -138,12 +138,21 @@ internal static unsafe class QDepthwise256<TStep> where TStep : struct, IDepthwi
     private static Vector256<byte> Finish(QDepthwiseRun* run, Vector256<byte> low, Vector256<int> s0, Vector256<int> s1, Vector256<int> s2, Vector256<int> s3)
     {
         float* m = run->Multipliers;
-        Vector256<float> high = Vector256.Create(run->High);
         Vector256<short> zeroPoint = Vector256.Create((short)run->ZeroPoint);
+        if (run->IsPlain)
+        {
+            return Avx2.PackUnsignedSaturate(
+                Avx2.AddSaturate(Avx2.PackSignedSaturate(Round(s0, m), Round(s1, m + 8)), zeroPoint),
+                Avx2.AddSaturate(Avx2.PackSignedSaturate(Round(s2, m + 16), Round(s3, m + 24)), zeroPoint));
+        }
+        Vector256<float> high = Vector256.Create(run->High);
         Vector256<short> w0 = Avx2.PackSignedSaturate(Round(s0, m, high), Round(s1, m + 8, high)) + zeroPoint;
         Vector256<short> w1 = Avx2.PackSignedSaturate(Round(s2, m + 16, high), Round(s3, m + 24, high)) + zeroPoint;
         return Avx2.Max(Avx2.PackUnsignedSaturate(w0, w1), low);
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> Round(Vector256<int> sum, float* multipliers) => Avx.ConvertToVector256Int32(Avx.ConvertToVector256Single(sum) * Vector256.Load(multipliers));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<int> Round(Vector256<int> sum, float* multipliers, Vector256<float> high) =>

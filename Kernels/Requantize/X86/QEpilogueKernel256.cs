@@ -26,10 +26,11 @@ internal sealed unsafe class QEpilogueKernel256 : QEpilogueKernel
                 else ToFloat32<Yes>(epilogue, block);
                 break;
             default:
-                if (epilogue.Sum is null) ToUInt8<No, No, No>(epilogue, block);
-                else if (epilogue.Sum.Intermediate is null) ToUInt8<Yes, No, No>(epilogue, block);
-                else if (epilogue.Sum.Intermediate.IsSecond) ToUInt8<Yes, Yes, Yes>(epilogue, block);
-                else ToUInt8<Yes, Yes, No>(epilogue, block);
+                if (epilogue.Sum is null && epilogue.ClampsByType) ToUInt8<No, No, No, Yes>(epilogue, block);
+                else if (epilogue.Sum is null) ToUInt8<No, No, No, No>(epilogue, block);
+                else if (epilogue.Sum.Intermediate is null) ToUInt8<Yes, No, No, No>(epilogue, block);
+                else if (epilogue.Sum.Intermediate.IsSecond) ToUInt8<Yes, Yes, Yes, No>(epilogue, block);
+                else ToUInt8<Yes, Yes, No, No>(epilogue, block);
                 if (epilogue.TablePointer != null) QEpilogueTable.Apply(epilogue.TablePointer, block);
                 break;
         }
@@ -47,8 +48,8 @@ internal sealed unsafe class QEpilogueKernel256 : QEpilogueKernel
         Avx.ConvertToVector256Int32(Avx.Min(Avx.Max(t, low), high));
 
     [MethodImpl(HotLoop.Optimized)]
-    private static void ToUInt8<TSum, TIntermediate, TSecond>(QEpilogue epilogue, QEpilogueBlock* block)
-        where TSum : struct, ISwitch where TIntermediate : struct, ISwitch where TSecond : struct, ISwitch
+    private static void ToUInt8<TSum, TIntermediate, TSecond, TPlain>(QEpilogue epilogue, QEpilogueBlock* block)
+        where TSum : struct, ISwitch where TIntermediate : struct, ISwitch where TSecond : struct, ISwitch where TPlain : struct, ISwitch
     {
         Vector256<float> low = Vector256.Create((float)(epilogue.Low - epilogue.Origin)), high = Vector256.Create((float)(epilogue.High - epilogue.Origin));
         Vector256<float> sumScale = default, constant = default, firstScale = default, firstZeroPoint = default, firstLow = default, firstHigh = default;
@@ -95,9 +96,9 @@ internal sealed unsafe class QEpilogueKernel256 : QEpilogueKernel
                     t0 = Sum<TSecond>(t0, TIntermediate.On ? firstScale : m0, Avx.ConvertToVector256Single(s0), sumScale, constant);
                     t1 = Sum<TSecond>(t1, TIntermediate.On ? firstScale : m1, Avx.ConvertToVector256Single(s1), sumScale, constant);
                 }
-                Vector256<int> q0 = Round(t0, low, high), q1 = Round(t1, low, high);
-                Vector128<short> w0 = Sse2.PackSignedSaturate(q0.GetLower(), q0.GetUpper()) + origin;
-                Vector128<short> w1 = Sse2.PackSignedSaturate(q1.GetLower(), q1.GetUpper()) + origin;
+                Vector256<int> q0 = TPlain.On ? Avx.ConvertToVector256Int32(t0) : Round(t0, low, high), q1 = TPlain.On ? Avx.ConvertToVector256Int32(t1) : Round(t1, low, high);
+                Vector128<short> w0 = Sse2.AddSaturate(Sse2.PackSignedSaturate(q0.GetLower(), q0.GetUpper()), origin);
+                Vector128<short> w1 = Sse2.AddSaturate(Sse2.PackSignedSaturate(q1.GetLower(), q1.GetUpper()), origin);
                 Vector128<byte> bytes = Sse2.PackUnsignedSaturate(w0, w1);
                 byte* y = block->Y + r * block->YStride + n;
                 if (columns - n >= 2 * Lanes) bytes.Store(y);
