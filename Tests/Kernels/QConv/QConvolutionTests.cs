@@ -135,6 +135,23 @@ internal sealed class QDepthwiseTests(QDepthwiseKernel kernel)
     [TestCaseSource(nameof(Shapes))]
     public void StaysInsideItsBuffers(ConvShape shape) => ConvShapes.CheckGuarded(shape, Method);
 
+    /// <summary>Products far beyond the bytes on either side, with every clamp: what saturates on the way must not come back at the other end.</summary>
+    [Test]
+    public void BytesAreTheDefinitionWhereProductsAreLarge([Values(0, 128, 255)] int zeroPoint, [Values(0.0003f, 0.2f, 0.99f, 1.5f, -0.99f)] float multiplier, [Values] bool clamps, [Values(8, 32, 45)] int channels)
+    {
+        ConvShape shape = ConvShapes.Square(1, channels, channels, channels, 5, 3, 1, 1, 1);
+        var random = new Random(channels ^ zeroPoint << 8);
+        int[] bias = [.. Enumerable.Range(0, channels).Select(i => (i % 8) switch { 0 => int.MaxValue, 1 => int.MinValue, 2 => int.MaxValue - 40000, 3 => 40000, 4 => -40000, 5 => 33000, _ => random.Next(-300000, 300000) })];
+        byte[] x = random.Bytes(25 * channels), y = new byte[25 * channels];
+        sbyte[] w = random.SBytes(9 * channels);
+        QEpilogue epilogue = QEpilogue.ToUInt8(channels, bias, [multiplier], zeroPoint, clamps ? zeroPoint / 2 : 0, clamps ? 200 + zeroPoint / 5 : 255);
+        QConvolution conv = QConvolution.Create(shape, QConvWeights.Pack(shape, w, [], Method), 3, epilogue);
+        conv.Run(x, default, y, new byte[conv.ScratchBytes(1)], default);
+        int[] products = QConvReference.Convolve(shape, x, 3, w, []);
+        for (int i = 0; i < y.Length; i++)
+            Assert.That(y[i], Is.EqualTo(RequantizeReference.ToUInt8(epilogue, unchecked(products[i] + bias[i % channels]), i % channels, 0)), $"pixel {i / channels}, channel {i % channels}");
+    }
+
     [Test]
     public void RandomShapes() => ConvShapes.Random.Sample((shape, zeroPoint, seed) =>
     {
