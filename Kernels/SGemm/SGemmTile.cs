@@ -249,13 +249,18 @@ internal static unsafe class SGemmTile<TLanes, V, TRows, TVectors>
                     ab = sizeof(TRows) > 11 ? aa + step : a0;
                     line += t->TapStep;
                 }
-                for (nint k = 0; k < depth; k++, b += sizeof(TVectors) * TLanes.Count)
+                // Two steps at a time: where another thread shares the core, instructions beside the multiplications cost as much as these.
+                nint k = 0, next = sizeof(TVectors) * TLanes.Count;
+                V a, b0, b1;
+                for (; k < depth - 1; k += 2, b += 2 * next)
                 {
                     TLanes.Prefetch(prefetch);
-                    prefetch += prefetchStep;
-                    V b0 = TLanes.Load(b), b1 = b0;
+                    TLanes.Prefetch(prefetch + prefetchStep);
+                    prefetch += 2 * prefetchStep;
+                    b0 = TLanes.Load(b);
+                    b1 = b0;
                     if (sizeof(TVectors) > 1) b1 = TLanes.Load(b + TLanes.Count);
-                    V a = TLanes.Create(a0[k]);
+                    a = TLanes.Create(a0[k]);
                     c00 = TLanes.MultiplyAdd(a, b0, c00);
                     if (sizeof(TVectors) > 1) c01 = TLanes.MultiplyAdd(a, b1, c01);
                     if (sizeof(TRows) > 1)
@@ -324,6 +329,156 @@ internal static unsafe class SGemmTile<TLanes, V, TRows, TVectors>
                         cb0 = TLanes.MultiplyAdd(a, b0, cb0);
                         if (sizeof(TVectors) > 1) cb1 = TLanes.MultiplyAdd(a, b1, cb1);
                     }
+                    b0 = TLanes.Load(b + next);
+                    b1 = b0;
+                    if (sizeof(TVectors) > 1) b1 = TLanes.Load(b + next + TLanes.Count);
+                    a = TLanes.Create(a0[k + 1]);
+                    c00 = TLanes.MultiplyAdd(a, b0, c00);
+                    if (sizeof(TVectors) > 1) c01 = TLanes.MultiplyAdd(a, b1, c01);
+                    if (sizeof(TRows) > 1)
+                    {
+                        a = TLanes.Create(a1[k + 1]);
+                        c10 = TLanes.MultiplyAdd(a, b0, c10);
+                        if (sizeof(TVectors) > 1) c11 = TLanes.MultiplyAdd(a, b1, c11);
+                    }
+                    if (sizeof(TRows) > 2)
+                    {
+                        a = TLanes.Create(a2[k + 1]);
+                        c20 = TLanes.MultiplyAdd(a, b0, c20);
+                        if (sizeof(TVectors) > 1) c21 = TLanes.MultiplyAdd(a, b1, c21);
+                    }
+                    if (sizeof(TRows) > 3)
+                    {
+                        a = TLanes.Create(a3[k + 1]);
+                        c30 = TLanes.MultiplyAdd(a, b0, c30);
+                        if (sizeof(TVectors) > 1) c31 = TLanes.MultiplyAdd(a, b1, c31);
+                    }
+                    if (sizeof(TRows) > 4)
+                    {
+                        a = TLanes.Create(a4[k + 1]);
+                        c40 = TLanes.MultiplyAdd(a, b0, c40);
+                        if (sizeof(TVectors) > 1) c41 = TLanes.MultiplyAdd(a, b1, c41);
+                    }
+                    if (sizeof(TRows) > 5)
+                    {
+                        a = TLanes.Create(a5[k + 1]);
+                        c50 = TLanes.MultiplyAdd(a, b0, c50);
+                        if (sizeof(TVectors) > 1) c51 = TLanes.MultiplyAdd(a, b1, c51);
+                    }
+                    if (sizeof(TRows) > 6)
+                    {
+                        a = TLanes.Create(a6[k + 1]);
+                        c60 = TLanes.MultiplyAdd(a, b0, c60);
+                        if (sizeof(TVectors) > 1) c61 = TLanes.MultiplyAdd(a, b1, c61);
+                    }
+                    if (sizeof(TRows) > 7)
+                    {
+                        a = TLanes.Create(a7[k + 1]);
+                        c70 = TLanes.MultiplyAdd(a, b0, c70);
+                        if (sizeof(TVectors) > 1) c71 = TLanes.MultiplyAdd(a, b1, c71);
+                    }
+                    if (sizeof(TRows) > 8)
+                    {
+                        a = TLanes.Create(a8[k + 1]);
+                        c80 = TLanes.MultiplyAdd(a, b0, c80);
+                        if (sizeof(TVectors) > 1) c81 = TLanes.MultiplyAdd(a, b1, c81);
+                    }
+                    if (sizeof(TRows) > 9)
+                    {
+                        a = TLanes.Create(a9[k + 1]);
+                        c90 = TLanes.MultiplyAdd(a, b0, c90);
+                        if (sizeof(TVectors) > 1) c91 = TLanes.MultiplyAdd(a, b1, c91);
+                    }
+                    if (sizeof(TRows) > 10)
+                    {
+                        a = TLanes.Create(aa[k + 1]);
+                        ca0 = TLanes.MultiplyAdd(a, b0, ca0);
+                        if (sizeof(TVectors) > 1) ca1 = TLanes.MultiplyAdd(a, b1, ca1);
+                    }
+                    if (sizeof(TRows) > 11)
+                    {
+                        a = TLanes.Create(ab[k + 1]);
+                        cb0 = TLanes.MultiplyAdd(a, b0, cb0);
+                        if (sizeof(TVectors) > 1) cb1 = TLanes.MultiplyAdd(a, b1, cb1);
+                    }
+                }
+                if (k < depth)
+                {
+                    TLanes.Prefetch(prefetch);
+                    prefetch += prefetchStep;
+                    b0 = TLanes.Load(b);
+                    b1 = b0;
+                    if (sizeof(TVectors) > 1) b1 = TLanes.Load(b + TLanes.Count);
+                    a = TLanes.Create(a0[k]);
+                    c00 = TLanes.MultiplyAdd(a, b0, c00);
+                    if (sizeof(TVectors) > 1) c01 = TLanes.MultiplyAdd(a, b1, c01);
+                    if (sizeof(TRows) > 1)
+                    {
+                        a = TLanes.Create(a1[k]);
+                        c10 = TLanes.MultiplyAdd(a, b0, c10);
+                        if (sizeof(TVectors) > 1) c11 = TLanes.MultiplyAdd(a, b1, c11);
+                    }
+                    if (sizeof(TRows) > 2)
+                    {
+                        a = TLanes.Create(a2[k]);
+                        c20 = TLanes.MultiplyAdd(a, b0, c20);
+                        if (sizeof(TVectors) > 1) c21 = TLanes.MultiplyAdd(a, b1, c21);
+                    }
+                    if (sizeof(TRows) > 3)
+                    {
+                        a = TLanes.Create(a3[k]);
+                        c30 = TLanes.MultiplyAdd(a, b0, c30);
+                        if (sizeof(TVectors) > 1) c31 = TLanes.MultiplyAdd(a, b1, c31);
+                    }
+                    if (sizeof(TRows) > 4)
+                    {
+                        a = TLanes.Create(a4[k]);
+                        c40 = TLanes.MultiplyAdd(a, b0, c40);
+                        if (sizeof(TVectors) > 1) c41 = TLanes.MultiplyAdd(a, b1, c41);
+                    }
+                    if (sizeof(TRows) > 5)
+                    {
+                        a = TLanes.Create(a5[k]);
+                        c50 = TLanes.MultiplyAdd(a, b0, c50);
+                        if (sizeof(TVectors) > 1) c51 = TLanes.MultiplyAdd(a, b1, c51);
+                    }
+                    if (sizeof(TRows) > 6)
+                    {
+                        a = TLanes.Create(a6[k]);
+                        c60 = TLanes.MultiplyAdd(a, b0, c60);
+                        if (sizeof(TVectors) > 1) c61 = TLanes.MultiplyAdd(a, b1, c61);
+                    }
+                    if (sizeof(TRows) > 7)
+                    {
+                        a = TLanes.Create(a7[k]);
+                        c70 = TLanes.MultiplyAdd(a, b0, c70);
+                        if (sizeof(TVectors) > 1) c71 = TLanes.MultiplyAdd(a, b1, c71);
+                    }
+                    if (sizeof(TRows) > 8)
+                    {
+                        a = TLanes.Create(a8[k]);
+                        c80 = TLanes.MultiplyAdd(a, b0, c80);
+                        if (sizeof(TVectors) > 1) c81 = TLanes.MultiplyAdd(a, b1, c81);
+                    }
+                    if (sizeof(TRows) > 9)
+                    {
+                        a = TLanes.Create(a9[k]);
+                        c90 = TLanes.MultiplyAdd(a, b0, c90);
+                        if (sizeof(TVectors) > 1) c91 = TLanes.MultiplyAdd(a, b1, c91);
+                    }
+                    if (sizeof(TRows) > 10)
+                    {
+                        a = TLanes.Create(aa[k]);
+                        ca0 = TLanes.MultiplyAdd(a, b0, ca0);
+                        if (sizeof(TVectors) > 1) ca1 = TLanes.MultiplyAdd(a, b1, ca1);
+                    }
+                    if (sizeof(TRows) > 11)
+                    {
+                        a = TLanes.Create(ab[k]);
+                        cb0 = TLanes.MultiplyAdd(a, b0, cb0);
+                        if (sizeof(TVectors) > 1) cb1 = TLanes.MultiplyAdd(a, b1, cb1);
+                    }
+                    b += next;
                 }
             }
 
