@@ -122,7 +122,7 @@ internal static class QConvTuning
     {
         WindowAxis h = shape.H;
         int lines = Math.Max(QWinograd4.Output, PartPixels / Math.Max(1, shape.W.Output) / QWinograd4.Output * QWinograd4.Output);
-        if (lines < h.Output) h = h with { Input = lines + h.Span - 1 - h.PadBegin, PadEnd = 0, Output = lines };
+        if (lines < h.Output && h.PadBegin < h.Span) h = h with { Input = lines + h.Span - 1 - h.PadBegin, PadEnd = 0, Output = lines };
         return shape with { OutChannels = Math.Min(shape.OutChannels, PartChannels), H = h };
     }
 
@@ -136,7 +136,7 @@ internal static class QConvTuning
         double gain = direct.Best / winograd.Best;
         if (gain is > 1 / Sure and < Sure) Alternate([direct, winograd], FurtherRounds);
         string name = form == QConvForm.Winograd4 ? "4x4" : "2x2";
-        return (winograd.Best < direct.Best ? form : null, $"measured with cold weights: direct {Micros(direct.Best)}, {name} {Micros(winograd.Best)}");
+        return (winograd.Best < direct.Best ? form : null, $"measured with cold weights on {shape.H.Output} lines and {shape.OutChannels} channels: direct {Micros(direct.Best)}, {name} {Micros(winograd.Best)}");
     }
 
     /// <summary>Runs all forms by turns, so that a stretch of time in which another program has the CPU cannot fall on one form alone.</summary>
