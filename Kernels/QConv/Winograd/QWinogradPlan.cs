@@ -99,7 +99,7 @@ internal sealed unsafe class QWinogradPlan<TTile> : QWinogradPlan where TTile : 
         _tiles = checked(shape.Batch * _tilesHigh * _tilesWide);
         _rowBytes = weights.Groups * 4;
         int byProducts = Math.Max(1, ProductBudgetBytes / (Positions * kernel.Nr * sizeof(int)) / kernel.Mr) * kernel.Mr;
-        int byBlock = (int)Math.Max(byProducts, BlockBudgetBytes / ((long)Positions * _rowBytes) / byProducts * byProducts);
+        int byBlock = (int)Math.Max(byProducts, BlockBudgetBytes / ((long)Positions * _rowBytes));
         _blocks = Math.Max(1, (_tiles + byBlock - 1) / byBlock);
         _blockTiles = Math.Max(1, (_tiles + _blocks - 1) / _blocks);
         _subTiles = _blockTiles * Positions * kernel.Nr * sizeof(int) <= WholeProductBudgetBytes ? _blockTiles : Math.Min(byProducts, _blockTiles);
