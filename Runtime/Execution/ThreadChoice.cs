@@ -6,8 +6,8 @@ namespace Octet.Runtime.Execution;
 /// <remarks>
 /// Times are those of the faster of <see cref="TrialRuns"/> runs in a row (the first must wake the helpers, and others disturb), for the way in use averaged as <c>t ← t + (min(x, 2t) − t)/4</c>. Helpers are given up
 /// after two trials in a row that were faster without, which follow each other soon. The way not in use is tried again after <see cref="FewestRuns"/> runs, then after twice as many each time it loses, up to
-/// <see cref="MostRuns"/>, or <see cref="MostRunsAlone"/> while working alone, and at once after the former if that is working alone and a quarter slower: so a machine that has become idle is noticed, and trials
-/// cost a few per cent at most. Results do not depend on the choice, because they do not depend on the number of threads.
+/// <see cref="MostRuns"/>, and at once after these if that is working alone and a quarter slower: so a machine that has become idle is noticed, and trials cost a few per cent at most. Results do not
+/// depend on the choice, because they do not depend on the number of threads.
 /// Used by concurrent runs without locks: a lost time changes speed for a moment, nothing else.
 /// </remarks>
 internal sealed class ThreadChoice
@@ -20,9 +20,6 @@ internal sealed class ThreadChoice
 
     /// <summary>Runs after which it is repeated, at the latest.</summary>
     public const int MostRuns = 128;
-
-    /// <summary>The same while working alone, sooner: what took the helpers' processors, as a compiler in the background does, may be over.</summary>
-    public const int MostRunsAlone = 72;
 
     /// <summary>Runs that make one time.</summary>
     public const int TrialRuns = 2;
@@ -73,7 +70,7 @@ internal sealed class ThreadChoice
         }
         _lostBefore = false;
         if (faster) (_helpers, _average, _wait) = (!_helpers, other, FewestRuns);
-        else _wait = _helpers && other > _average + _average / 4 ? MostRuns : Math.Min(2 * _wait, _helpers ? MostRuns : MostRunsAlone);
+        else _wait = _helpers && other > _average + _average / 4 ? MostRuns : Math.Min(2 * _wait, MostRuns);
         _untilTrial = _wait;
     }
 }
