@@ -23,11 +23,14 @@ internal sealed unsafe class QConvWindow256
     private readonly long _lineBytes, _imageBytes;
     private readonly AlignedBuffer _pads;   // of dense parts: d, lower, upper
 
-    /// <summary>Whether the input of <paramref name="shape"/> can be taken apart: one group, and pixels of whole vectors, so that threads do not write into each other's.</summary>
-    public static bool Suits(ConvShape shape) => shape.Groups == 1 && shape.InChannels % 32 == 0;
+    /// <summary>Largest input: what is made of it takes four times as much scratch memory.</summary>
+    private const long LargestInput = 4 << 20;
+
+    /// <summary>Whether the input of <paramref name="shape"/> is worth taking apart: one group, pixels of whole vectors, so that threads do not write into each other's, and not too large.</summary>
+    public static bool Suits(ConvShape shape) => shape.Groups == 1 && shape.InChannels % 32 == 0 && (long)shape.Batch * shape.InputPixels * shape.InChannels <= LargestInput;
 
     /// <summary>Plans for one input.</summary>
-    /// <param name="shape">Extents that <see cref="Suits"/>.</param>
+    /// <param name="shape">Extents; one group, pixels of whole vectors.</param>
     /// <param name="zeroPoint">Zero point of x, in [0, 255].</param>
     /// <param name="width">W.</param>
     public QConvWindow256(ConvShape shape, int zeroPoint, int width)

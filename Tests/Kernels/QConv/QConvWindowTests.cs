@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using Octet.Kernels.Cpu;
 using Octet.Kernels.Geometry;
 using Octet.Kernels.QConv;
+using Octet.Kernels.QConv.X86;
 using Octet.Kernels.QGemm;
 using Octet.Kernels.Requantize;
 
@@ -37,4 +38,12 @@ internal sealed class QConvWindowTests
         conv.Run(x, default, MemoryMarshal.AsBytes(y.AsSpan()), new byte[conv.ScratchBytes(p.MaxWorkers)], p);
         Assert.That(y, Is.EqualTo(QConvReference.Convolve(shape, x, zeroPoint, w, [])));
     }
+
+    /// <summary>Scratch memory stays in proportion: large inputs, groups and pixels that are no whole vectors are left as they are.</summary>
+    [TestCase(1, 32, 1, 56, true)]
+    [TestCase(8, 512, 1, 64, false)]
+    [TestCase(1, 64, 2, 56, false)]
+    [TestCase(1, 48, 1, 56, false)]
+    public void OnlySomeInputsAreTakenApart(int batch, int channels, int groups, int size, bool suits) =>
+        Assert.That(QConvWindow256.Suits(ConvShapes.Square(batch, channels, 64, groups, size, 3, 2, 1, 1)), Is.EqualTo(suits));
 }
